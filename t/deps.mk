@@ -1,0 +1,23 @@
+# Debian packages that the tests and the bench need beside the demo's.
+# One name a line, so that changes merge.
+DEPS_TEST = \
+	libapache2-mod-perl2 \
+	libjson-perl \
+	libcmocka-dev \
+	jq \
+	php-fpm \
+	php-cgi \
+	php-dev \
+	libapache2-mod-fcgid \
+	apache2-suexec-custom \
+	clang \
+	clang-format \
+	cppcheck \
+	mandoc \
+	procps \
+	strace \
+	systemd
+
+DEPS_BENCH = \
+	valgrind \
+	hyperfine
