@@ -73,7 +73,7 @@ void mo_conf_defaults(struct mo_conf *c);
 /*
  * Reads path over *c.  Returns 0; -1 with one line in err: path, line number,
  * key, value and what is allowed; errno is the failed call's, 0 for content.
- * What stands before the bad line is kept.
+ * All good lines are kept, also those after a bad one; err names the first.
  */
 int mo_conf_read(struct mo_conf *c, const char *path, char *err,
                  size_t errsize);
