@@ -1,0 +1,39 @@
+/*
+ * What `mailorigin check` looks at: each function says one line a fact.
+ */
+#ifndef MO_CLI_CHECK_H
+#define MO_CLI_CHECK_H
+
+#include "cli.h"
+
+enum check_state { CHECK_OK, CHECK_WARN, CHECK_BROKEN };
+
+struct check {
+    struct cli *cli;
+    int warned;
+    int broken;
+};
+
+/*
+ * One fact: check is a short fixed word ("recorder"), mend what the admin can
+ * do ("" or NULL for CHECK_OK); fmt is the message, one line.
+ */
+void check_say(struct check *k, enum check_state s, const char *check,
+               const char *mend, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* check_httpd.c: the module, its vhosts, their access_logs */
+void check_httpd(struct check *k);
+/* check_php.c: which sendmail each PHP would call, FPM pools, FPM's cage */
+void check_php(struct check *k);
+/* check_host.c: /proc, disk, files' modes, an open relay */
+void check_proc(struct check *k);
+void check_files(struct check *k);
+void check_relay(struct check *k);
+/* check_send.c: the chain end to end */
+void check_send(struct check *k, const char *address, const char *url);
+
+/* Asks the recorder; 0, or -1 with errno. */
+int check_ping(void);
+
+#endif

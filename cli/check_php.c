@@ -1,0 +1,259 @@
+/*
+ * check: which sendmail each PHP here would call, and whether FPM's pools can
+ * reach the wrapper and the recorder at all.
+ *
+ * Ini files are read as PHP reads them, the last word counts: php.ini, then
+ * conf.d/ *.ini in order, then a pool's php_admin_value.
+ */
+#include "check.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mo_paths.h"
+#include "wrap.h"
+
+struct php {
+    char sendmail_path[1024];
+    char disabled[4096];
+};
+
+/* value without blanks and quotes around it */
+static char *trim(char *s)
+{
+    char *end;
+
+    while (isspace((unsigned char)*s))
+        s++;
+    end = s + strlen(s);
+    while (end > s && isspace((unsigned char)end[-1]))
+        *--end = '\0';
+    if (end - s >= 2 && (*s == '"' || *s == '\'') && end[-1] == *s) {
+        end[-1] = '\0';
+        s++;
+    }
+    return s;
+}
+
+static void set(struct php *p, const char *key, const char *value)
+{
+    if (strcmp(key, "sendmail_path") == 0)
+        snprintf(p->sendmail_path, sizeof p->sendmail_path, "%s", value);
+    else if (strcmp(key, "disable_functions") == 0)
+        snprintf(p->disabled, sizeof p->disabled, "%s", value);
+}
+
+static void read_ini(struct php *p, const char *path)
+{
+    char line[8192];
+    FILE *f = fopen(path, "re");
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        char *eq = strchr(line, '=');
+        char *key = trim(line);
+
+        if (*key == ';' || *key == '#' || eq == NULL || eq < key)
+            continue;
+        *eq = '\0';
+        set(p, trim(key), trim(eq + 1));
+    }
+    if (f != NULL)
+        fclose(f);
+}
+
+/* Does the program that sendmail_path begins with lead to the wrapper? */
+static int calls_wrapper(const char *sendmail_path)
+{
+    char program[1024];
+    size_t n = strcspn(sendmail_path, " \t");
+
+    snprintf(program, sizeof program, "%.*s", (int)n, sendmail_path);
+    return wrap_is_on(program);
+}
+
+static void say_php(struct check *k, const char *what, const struct php *p)
+{
+    if (calls_wrapper(p->sendmail_path))
+        check_say(k, CHECK_OK, "php", NULL, "%s calls the wrapper (%s)", what,
+                  p->sendmail_path);
+    else
+        check_say(
+            k, CHECK_WARN, "php", "mailorigin wrap, or mailorigin wrap --php",
+            "%s calls %s, which is not the wrapper", what, p->sendmail_path);
+}
+
+/* ---- FPM pools */
+
+struct pool {
+    char name[256];
+    char chroot[1024];
+    struct php php;
+};
+
+static void say_pool(struct check *k, const struct pool *pool,
+                     const char *version)
+{
+    char what[512], path[PATH_MAX];
+
+    if (pool->name[0] == '\0' || strcmp(pool->name, "global") == 0)
+        return;
+    snprintf(what, sizeof what, "PHP %s FPM pool %s", version, pool->name);
+    if (pool->chroot[0] == '\0') {
+        say_php(k, what, &pool->php);
+        return;
+    }
+    if ((size_t)snprintf(path, sizeof path, "%s%s", pool->chroot,
+                         MO_SOCKET_PATH) < sizeof path &&
+        access(path, F_OK) == 0)
+        check_say(k, CHECK_OK, "chroot", NULL,
+                  "%s: the recorder's socket is in its chroot %s", what,
+                  pool->chroot);
+    else
+        check_say(k, CHECK_WARN, "chroot",
+                  "mount --bind " MO_RUNDIR " CHROOT" MO_RUNDIR,
+                  "%s: the recorder's socket is not in its chroot %s", what,
+                  pool->chroot);
+}
+
+static void read_pools(struct check *k, const char *path, const char *version,
+                       const struct php *base)
+{
+    struct pool pool = {.php = *base};
+    char line[8192];
+    FILE *f = fopen(path, "re");
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        char *s = trim(line), *eq = strchr(s, '='), *key, *value;
+
+        if (*s == '[') {
+            say_pool(k, &pool, version);
+            pool.php = *base;
+            pool.chroot[0] = '\0';
+            snprintf(pool.name, sizeof pool.name, "%.*s",
+                     (int)strcspn(s + 1, "]"), s + 1);
+            continue;
+        }
+        if (*s == ';' || *s == '#' || eq == NULL)
+            continue;
+        *eq = '\0';
+        key = trim(s);
+        value = trim(eq + 1);
+        if (strcmp(key, "chroot") == 0)
+            snprintf(pool.chroot, sizeof pool.chroot, "%s", value);
+        else if (strncmp(key, "php_admin_value[", 16) == 0 ||
+                 strncmp(key, "php_value[", 10) == 0) {
+            key = strchr(key, '[') + 1;
+            key[strcspn(key, "]")] = '\0';
+            set(&pool.php, key, value);
+        }
+    }
+    if (f != NULL)
+        fclose(f);
+    say_pool(k, &pool, version);
+}
+
+/* ---- running masters: what systemd has put around them */
+
+static int status_is_set(const char *pid, const char *key)
+{
+    char path[64], line[512];
+    int r = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%.20s/status", pid);
+    f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, key, strlen(key)) == 0)
+            r = atoi(line + strlen(key)) != 0;
+    }
+    if (f != NULL)
+        fclose(f);
+    return r;
+}
+
+static void check_masters(struct check *k)
+{
+    DIR *d = opendir("/proc");
+    const struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        char path[PATH_MAX], title[256] = "";
+        FILE *f;
+        size_t n;
+
+        if (!isdigit((unsigned char)e->d_name[0]))
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", e->d_name);
+        f = fopen(path, "re");
+        if (f == NULL)
+            continue;
+        n = fread(title, 1, sizeof title - 1, f);
+        fclose(f);
+        if (n == 0 || strncmp(title, "php-fpm: master", 15) != 0)
+            continue;
+        if (status_is_set(e->d_name, "NoNewPrivs:"))
+            check_say(k, CHECK_BROKEN, "cage", "NoNewPrivileges=no in its unit",
+                      "php-fpm (pid %s) runs with NoNewPrivileges: Postfix's "
+                      "postdrop cannot work below it",
+                      e->d_name);
+        snprintf(path, sizeof path, "/proc/%s/root%s", e->d_name,
+                 MO_SOCKET_PATH);
+        if (access(path, F_OK) != 0 && access(MO_SOCKET_PATH, F_OK) == 0)
+            check_say(
+                k, CHECK_BROKEN, "cage", "BindPaths=" MO_RUNDIR " in its unit",
+                "php-fpm (pid %s) does not see %s", e->d_name, MO_SOCKET_PATH);
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
+void check_php(struct check *k)
+{
+    glob_t g, ini;
+    int n = 0;
+
+    if (glob("/etc/php/*/*", GLOB_ONLYDIR, NULL, &g) == 0) {
+        for (size_t i = 0; i < g.gl_pathc; i++) {
+            const char *dir = g.gl_pathv[i];
+            char path[PATH_MAX], what[512], version[64] = "";
+            const char *sapi = strrchr(dir, '/') + 1;
+            struct php p = {.sendmail_path = "/usr/sbin/sendmail -t -i"};
+
+            snprintf(path, sizeof path, "%s/php.ini", dir);
+            if (access(path, F_OK) != 0)
+                continue;
+            n++;
+            snprintf(version, sizeof version, "%.*s",
+                     (int)(sapi - 1 - (dir + 9)), dir + 9);
+            read_ini(&p, path);
+            snprintf(path, sizeof path, "%s/conf.d/*.ini", dir);
+            if (glob(path, 0, NULL, &ini) == 0) {
+                for (size_t j = 0; j < ini.gl_pathc; j++)
+                    read_ini(&p, ini.gl_pathv[j]);
+                globfree(&ini);
+            }
+            snprintf(what, sizeof what, "PHP %s %s", version, sapi);
+            if (strcmp(sapi, "fpm") != 0) {
+                say_php(k, what, &p);
+                continue;
+            }
+            snprintf(path, sizeof path, "%s/pool.d/*.conf", dir);
+            if (glob(path, 0, NULL, &ini) == 0) {
+                for (size_t j = 0; j < ini.gl_pathc; j++)
+                    read_pools(k, ini.gl_pathv[j], version, &p);
+                globfree(&ini);
+            }
+        }
+        globfree(&g);
+    }
+    if (n == 0)
+        check_say(k, CHECK_OK, "php", NULL, "no PHP below /etc/php");
+    check_masters(k);
+}
