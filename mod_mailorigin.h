@@ -1,0 +1,123 @@
+/*
+ * mod_mailorigin, inside: what its files share.  Everything here lives in
+ * APR pools; what is below (lib/) knows no httpd type.
+ *
+ *   mod_mailorigin.c         directives, configuration, hooks
+ *   mod_mailorigin_origin.c  request -> origin; is it dynamic?
+ *   mod_mailorigin_env.c     the variables, for children and in the process
+ *   mod_mailorigin_board.c   the board over httpd's life
+ *   mod_mailorigin_layout.c  the layout file
+ *   mod_mailorigin_proxy.c   FastCGI connections, the forwarded token
+ */
+#ifndef MOD_MAILORIGIN_H
+#define MOD_MAILORIGIN_H
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+
+#include "mo_board.h"
+#include "mo_origin.h"
+#include "mo_paths.h"
+#include "mo_seal.h"
+
+extern module AP_MODULE_DECLARE_DATA mailorigin_module;
+APLOG_USE_MODULE(mailorigin);
+
+/* Per directory; every member can be unset, and merges by its own rule. */
+struct mo_dir {
+    int on; /* MailOrigin: -1 unset, 0, 1; the inner one wins */
+    unsigned record_set; /* MailOriginRecord: bits that were spoken of */
+    unsigned record; /* their values; merged bit by bit */
+    int forward; /* MailOriginForward: -1 unset, 0, 1; the inner one wins */
+};
+#define MO_RECORD_ALL                                                          \
+    (MO_RECORD_QUERY | MO_RECORD_SUBJECT | MO_RECORD_RECIPIENTS)
+
+/* the variables, in the order of mo_env_name() */
+enum mo_var {
+    MO_VAR_ID,
+    MO_VAR_URI,
+    MO_VAR_VHOST,
+    MO_VAR_SCRIPT,
+    MO_VAR_TOKEN,
+    MO_VAR_SSL_TOKEN,
+    MO_VARS
+};
+
+/*
+ * One running of a handler: of the request itself, of what it was redirected
+ * to internally, or of a subrequest that runs.  An inner one's origin stands
+ * on the board and in the environment until its pool goes; then the outer
+ * one's again.
+ */
+struct mo_run {
+    struct mo_request *request;
+    struct mo_run *outer; /* of the same request; NULL: the outermost */
+    const unsigned char *origin; /* encoded; length 0: nameless (Off) */
+    size_t origin_len;
+    const char *var[MO_VARS]; /* NULL: absent */
+    struct mo_run *env_below; /* process environment: what it covers */
+    int in_env;
+};
+
+/* What is known of one HTTP request, at the first of its request_recs. */
+struct mo_request {
+    const char *id; /* UNIQUE_ID as mod_unique_id gave it, or our own */
+    struct mo_run *run; /* innermost; NULL: nothing dynamic ran, or runs */
+    struct mo_board_use use; /* serial 0: not on the board */
+};
+
+/* The request_rec that access_log shows: up r->main and r->prev. */
+request_rec *mo_first(request_rec *r);
+/* The state of r's request; NULL where nothing dynamic ran in it. */
+struct mo_request *mo_request_of(request_rec *r);
+/* The board as this process has it mapped; its head is NULL where it isn't. */
+struct mo_board *mo_the_board(void);
+/* The keys as read at the last (re)start; n is 0 where there are none. */
+const struct mo_keyring *mo_the_keys(void);
+
+/* ---- mod_mailorigin_origin.c */
+/* Which output filters run programs; before the first request. */
+void mo_origin_post_config(apr_pool_t *p);
+int mo_is_dynamic(const request_rec *r);
+/* Encodes r's origin into run (from r->pool) and sets its variables. */
+void mo_origin_make(request_rec *r, const struct mo_dir *dir,
+                    struct mo_run *run);
+/* an id of our own: the second, big-endian, then random */
+const char *mo_new_id(apr_pool_t *p, apr_time_t when);
+
+/* ---- mod_mailorigin_env.c */
+const char *mo_env_name(enum mo_var v);
+/* Drops every variable of ours that was there, then sets run's. */
+void mo_env_table(request_rec *r, const struct mo_run *run);
+/* The process environment, under an MPM without threads. */
+void mo_env_child_init(void);
+void mo_env_enter(struct mo_run *run);
+void mo_env_leave(struct mo_run *run);
+
+/* ---- mod_mailorigin_board.c */
+void mo_board_post_config(apr_pool_t *pconf, server_rec *s);
+void mo_board_child_map(server_rec *s);
+void mo_board_child_init(void);
+void mo_board_child_exited(server_rec *s, pid_t child);
+/* run's origin onto the board; the request gets a slot if it has none */
+void mo_board_enter(request_rec *r, struct mo_run *run);
+void mo_board_leave(struct mo_run *run);
+/* 0, or -1 after the one line that says that the run directory is missing */
+int mo_rundir_ok(server_rec *s);
+/* The recorder's group, (gid_t)-1: none (a private PREFIX). */
+gid_t mo_recorder_gid(void);
+/* Is this the process whose cleanup may remove its files: the parent, at
+ * its very end, not at a restart? */
+int mo_parent_exits(pid_t parent);
+
+/* ---- mod_mailorigin_layout.c */
+void mo_layout_post_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
+
+/* ---- mod_mailorigin_proxy.c */
+void mo_proxy_pre_config(apr_pool_t *p);
+void mo_proxy_post_config(apr_pool_t *p, server_rec *main);
+
+#endif
