@@ -30,6 +30,8 @@ void check_say(struct check *k, enum check_state s, const char *check,
     va_list ap;
     int first = 1;
 
+    if (s == CHECK_OK)
+        mend = NULL;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
