@@ -67,23 +67,24 @@ int mo_board_find(const struct mo_board *b, int32_t pid, int32_t tid,
 {
     uint64_t word = (uint64_t)(uint32_t)pid << 32 | (uint32_t)tid;
     uint64_t best = 0;
-    uint32_t i, at = 0, seen = 0;
+    uint32_t i, at = 0, tried = 0;
 
     if (!b->head || !word)
         return 0;
     /* A thread has one slot; two only after a pid came round again before the
      * old one was reclaimed.  The later one is the living thread's. */
-    for (i = 0; i < b->nslots; i++)
-        if (__atomic_load_n(&b->owner[i], __ATOMIC_RELAXED) == word &&
-            mo_board_read(b, i, out) && out->pid == pid && out->tid == tid) {
-            seen++;
-            if (out->serial > best) {
-                best = out->serial;
-                at = i;
-            }
+    for (i = 0; i < b->nslots; i++) {
+        if (__atomic_load_n(&b->owner[i], __ATOMIC_RELAXED) != word)
+            continue;
+        tried++;
+        if (mo_board_read(b, i, out) && out->pid == pid && out->tid == tid &&
+            out->serial > best) {
+            best = out->serial;
+            at = i;
         }
-    if (seen < 2)
-        return (int)seen;
+    }
+    if (!best || tried == 1) /* then *out is it */
+        return best != 0;
     return mo_board_read(b, at, out) && out->pid == pid && out->tid == tid;
 }
 
