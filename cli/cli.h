@@ -23,11 +23,13 @@
 /* what a verb needs read before it runs */
 #define CLI_NEEDS_CONF 1u /* c->conf; a missing file is all defaults */
 #define CLI_NEEDS_KEYRING 2u /* c->keys; without it c->keys.n is 0, said once */
+#define CLI_NO_FILTERS 4u /* --vhost, --script … are not taken (but own ones) */
 
 /* Filters over records, set by --vhost, --script, …; all must match. */
 struct cli_filter {
     enum mo_field field;
-    int is_prefix; /* the value ended with '*' (uri, script): a prefix */
+    int is_prefix; /* the value ended with '*' (uri, script, exe, cwd): a
+                      prefix, without the '*'; "\*" at the end is a star */
     const char *value;
 };
 #define CLI_FILTERS 32
@@ -97,6 +99,9 @@ void cli_json_str(FILE *f, int *first, const char *name, const char *value);
 void cli_json_num(FILE *f, int *first, const char *name, uint64_t n);
 /* all members of a record, without braces */
 void cli_json_record(FILE *f, int *first, const struct mo_record *r);
+/* v as one word of a POSIX shell; nothing in it can be an option, a pattern
+ * or a command */
+void cli_print_quoted(FILE *f, const char *v);
 /* ESC sequences where c->colour, else nothing */
 const char *cli_bold(const struct cli *c);
 const char *cli_red(const struct cli *c);
