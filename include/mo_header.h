@@ -47,23 +47,36 @@ enum mo_head_state {
     MO_HEAD_DONE = 1 /* the header section is over; the rest is body */
 };
 
+/* Which "From " lines of a mailbox an MTA passes over before the fields. */
+enum mo_from {
+    MO_FROM_MANY = 0, /* any number, with any '>' before (Postfix; the rest) */
+    MO_FROM_ONE = 1 /* one, without '>' (Sendmail): what follows is text */
+};
+
 struct mo_head {
     const char *name; /* the field's name, without colon */
     size_t namelen;
+    enum mo_from from; /* set after mo_head_start, if at all */
     /* results */
     size_t insert; /* our field goes before this byte of the output */
     int crlf; /* the message's first line ends with CR LF */
     int blank_after; /* after our field an empty line must follow */
+    int break_before; /* a "From " line has no end: before our field, one */
     unsigned dropped; /* fields of our name that were removed */
     char subject[1000];
     char message_id[1000];
     /* private */
     int state;
-    int seen_line;
+    int seen_line; /* a first line was there */
+    int seen_field; /* so a line that begins with a blank is its fold */
+    int know_crlf;
+    char last; /* byte of the input */
     int in_from; /* still in leading "From " lines */
     int skip; /* this field is being dropped */
     int keep; /* 1 subject, 2 message-id */
     size_t out; /* bytes put out so far */
+    size_t vallen; /* of the value that is kept */
+    int bol; /* at the begin of a line whose kind is not known yet */
     size_t pendlen;
     char pend[1200]; /* begin of a line not yet decided */
 };

@@ -1,0 +1,459 @@
+/*
+ * The Mail-Origin field and the head of a message (mo_header.h).
+ *
+ * What is a field is decided as the MTAs do: printing characters but ':',
+ * then blanks, then ':'.  Where they differ (bytes past 127 in a name) a
+ * line counts as a field: taking a field for text would put an empty line
+ * before it and so make it body, while the reverse changes nothing.
+ */
+#include "mo_header.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define FOLD_AT 72
+
+/* ---- writing the field */
+
+struct fold {
+    char *out;
+    size_t size, len, column;
+};
+
+static int fold_put(struct fold *f, const char *s, size_t n)
+{
+    if (f->size - f->len <= n)
+        return -1;
+    memcpy(f->out + f->len, s, n);
+    f->len += n;
+    f->column += n;
+    return 0;
+}
+
+static int fold_line(struct fold *f)
+{
+    while (f->len && f->out[f->len - 1] == ' ')
+        f->len--;
+    if (fold_put(f, "\n\t", 2) < 0)
+        return -1;
+    f->column = 1;
+    return 0;
+}
+
+/* Text that may be broken anywhere. */
+static int fold_text(struct fold *f, const char *s)
+{
+    size_t n = strlen(s);
+
+    while (n) {
+        size_t room = f->column < FOLD_AT ? FOLD_AT - f->column : 0;
+
+        if (room == 0) {
+            if (fold_line(f) < 0)
+                return -1;
+            while (n && *s == ' ') {
+                s++;
+                n--;
+            }
+            continue;
+        }
+        if (room > n)
+            room = n;
+        if (fold_put(f, s, room) < 0)
+            return -1;
+        s += room;
+        n -= room;
+    }
+    return 0;
+}
+
+/* Text that stays whole if a line can hold it. */
+static int fold_word(struct fold *f, const char *s)
+{
+    if (f->column > 1 && f->column + strlen(s) > FOLD_AT) {
+        if (fold_line(f) < 0)
+            return -1;
+        s += strspn(s, " ");
+    }
+    return fold_text(f, s);
+}
+
+size_t mo_header_format(char *out, size_t size, const char *name,
+                        const char *id, const char *extra, char tag,
+                        const char *seal)
+{
+    struct fold f = {out, size, 0, 0};
+    char key[] = " s=", word[64];
+
+    if (fold_put(&f, name, strlen(name)) < 0 || fold_put(&f, ": v=1;", 6) < 0)
+        return 0;
+    if (id && *id) {
+        snprintf(word, sizeof(word), " id=%.32s;", id);
+        if (fold_word(&f, word) < 0)
+            return 0;
+    }
+    if (extra && *extra &&
+        (fold_put(&f, " ", 1) < 0 || fold_text(&f, extra) < 0))
+        return 0;
+    while (f.len && out[f.len - 1] == ' ') {
+        f.len--;
+        f.column--;
+    }
+    if (seal && *seal) {
+        key[1] = tag;
+        if (fold_word(&f, key) < 0 || fold_text(&f, seal) < 0)
+            return 0;
+    }
+    else if (out[f.len - 1] == ';')
+        f.len--;
+    if (fold_put(&f, "\n", 2) < 0) /* with its NUL */
+        return 0;
+    return f.len - 1;
+}
+
+/* ---- reading the field */
+
+static int is_seal(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* The next byte of body that counts, from *pos; -1 at the end.  '>' is what
+ * a reply puts before a quoted line. */
+static int next_byte(const char *body, size_t len, size_t *pos)
+{
+    while (*pos < len) {
+        char c = body[*pos];
+        size_t p = *pos + 1;
+
+        if (c == '=') { /* a soft break of quoted-printable */
+            while (p < len && (body[p] == ' ' || body[p] == '\r'))
+                p++;
+            if (p < len && body[p] == '\n') {
+                *pos = p + 1;
+                continue;
+            }
+            p = *pos + 1;
+        }
+        *pos = p;
+        if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '>' ||
+            c == '\0')
+            continue;
+        return (unsigned char)c;
+    }
+    return -1;
+}
+
+int mo_header_parse(const char *body, size_t len, struct mo_header *h)
+{
+    size_t pos = 0, n = 0;
+    int c, qp = 0;
+
+    memset(h, 0, offsetof(struct mo_header, seal));
+    h->seal[0] = '\0';
+    for (;;) {
+        char key[16];
+        size_t klen = 0;
+        int ok;
+
+        while ((c = next_byte(body, len, &pos)) >= 0 && c != '=' && c != ';')
+            if (klen < sizeof(key) - 1)
+                key[klen++] = (char)c;
+        if (c < 0)
+            break;
+        if (c == ';')
+            continue;
+        key[klen] = '\0';
+        if (qp) { /* "=3D" stands for "=" */
+            size_t p = pos;
+
+            if (next_byte(body, len, &p) == '3' &&
+                next_byte(body, len, &p) == 'D')
+                pos = p;
+        }
+        if (strcmp(key, "v") == 0) {
+            size_t p = pos;
+
+            if (next_byte(body, len, &p) == '3' &&
+                next_byte(body, len, &p) == 'D' &&
+                next_byte(body, len, &p) == '1') {
+                qp = 1;
+                pos = p;
+            }
+            while ((c = next_byte(body, len, &pos)) >= 0 && c != ';')
+                ;
+        }
+        else if (strcmp(key, "id") == 0 && !h->id[0]) {
+            n = 0;
+            ok = 1;
+            while ((c = next_byte(body, len, &pos)) >= 0 && c != ';') {
+                ok &= n < 16 && is_seal((char)c);
+                if (ok)
+                    h->id[n++] = (char)c;
+            }
+            h->id[ok && n == 16 ? 16 : 0] = '\0';
+        }
+        else if ((strcmp(key, "s") == 0 || strcmp(key, "t") == 0) && !h->tag) {
+            n = 0;
+            while ((c = next_byte(body, len, &pos)) >= 0 && is_seal((char)c) &&
+                   n < sizeof(h->seal) - 1)
+                h->seal[n++] = (char)c;
+            h->seal[n] = '\0';
+            if (n)
+                h->tag = key[0];
+            while (c >= 0 && c != ';')
+                c = next_byte(body, len, &pos);
+        }
+        else
+            while ((c = next_byte(body, len, &pos)) >= 0 && c != ';')
+                ;
+        if (c < 0)
+            break;
+    }
+    return h->id[0] || h->tag ? 0 : -1;
+}
+
+/* ---- the head of a message */
+
+enum { KEEP_NOTHING, KEEP_SUBJECT, KEEP_MESSAGE_ID };
+
+/* what a line's beginning says */
+enum kind {
+    K_UNKNOWN, /* more of it is needed */
+    K_FROM,
+    K_OURS,
+    K_FIELD,
+    K_FOLD,
+    K_EMPTY,
+    K_TEXT
+};
+
+void mo_head_start(struct mo_head *h, const char *name)
+{
+    memset(h, 0, offsetof(struct mo_head, pend));
+    h->name = name;
+    h->namelen = strlen(name);
+    h->in_from = 1;
+    h->bol = 1;
+}
+
+/* Is p a "From " line's beginning?  1, 0, or -1: it may become one. */
+static int is_from(const struct mo_head *h, const char *p, size_t n)
+{
+    static const char from[] = "From ";
+    size_t i = 0, j;
+
+    if (h->from == MO_FROM_ONE && h->seen_line)
+        return 0;
+    if (h->from == MO_FROM_MANY)
+        while (i < n && p[i] == '>')
+            i++;
+    for (j = 0; j < 5 && i + j < n; j++)
+        if (p[i + j] != from[j])
+            return 0;
+    return j == 5 ? 1 : -1;
+}
+
+/* The kind of the line that begins with h->pend; ended: its '\n' is in it,
+ * or nothing more can come. */
+static enum kind line_kind(const struct mo_head *h, int ended)
+{
+    const char *p = h->pend;
+    size_t n = h->pendlen, i = 0, end;
+
+    if (h->in_from) {
+        int from = is_from(h, p, n);
+
+        if (from == 1)
+            return K_FROM;
+        if (from < 0 && !ended)
+            return K_UNKNOWN;
+    }
+    if (n == 0)
+        return ended ? K_TEXT : K_UNKNOWN;
+    if (p[0] == '\n')
+        return K_EMPTY;
+    if (p[0] == '\r') {
+        if (n == 1 && !ended)
+            return K_UNKNOWN;
+        return n > 1 && p[1] == '\n' ? K_EMPTY : K_TEXT;
+    }
+    if (p[0] == ' ' || p[0] == '\t')
+        return h->seen_field ? K_FOLD : K_TEXT;
+    while (i < n && (unsigned char)p[i] > ' ' && p[i] != 127 && p[i] != ':')
+        i++;
+    end = i;
+    while (i < n && (p[i] == ' ' || p[i] == '\t'))
+        i++;
+    if (i == n)
+        return ended ? K_TEXT : K_UNKNOWN;
+    if (p[i] != ':' || end == 0)
+        return K_TEXT;
+    if (end == h->namelen && strncasecmp(p, h->name, end) == 0)
+        return K_OURS;
+    return K_FIELD;
+}
+
+/* As above; a first line of text is waited for whole, to see how it ends. */
+static enum kind kind_of(const struct mo_head *h, int ended)
+{
+    enum kind kind = line_kind(h, ended);
+
+    return kind == K_TEXT && !h->know_crlf && !ended ? K_UNKNOWN : kind;
+}
+
+/* Adds to the value that is kept: folds become one blank. */
+static void keep_value(struct mo_head *h, const char *p, size_t n)
+{
+    char *to = h->keep == KEEP_SUBJECT ? h->subject : h->message_id;
+
+    for (; n && h->vallen < sizeof(h->subject) - 1; p++, n--) {
+        if (*p == '\r' || *p == '\n' || *p == '\0')
+            continue;
+        if ((*p == ' ' || *p == '\t') &&
+            (h->vallen == 0 || to[h->vallen - 1] == ' '))
+            continue;
+        to[h->vallen++] = *p == '\t' ? ' ' : *p;
+    }
+    to[h->vallen] = '\0';
+}
+
+/* Puts out, or drops, a piece of the line that is being read. */
+static int line_part(struct mo_head *h, const char *p, size_t n,
+                     int (*put)(void *, const char *, size_t), void *arg)
+{
+    if (h->keep)
+        keep_value(h, p, n);
+    if (h->skip || n == 0)
+        return 0;
+    h->out += n;
+    return put(arg, p, n);
+}
+
+static size_t after_colon(const struct mo_head *h)
+{
+    const char *colon = memchr(h->pend, ':', h->pendlen);
+
+    return (size_t)(colon - h->pend) + 1;
+}
+
+static int is_named(const struct mo_head *h, const char *name)
+{
+    size_t n = strlen(name);
+
+    return h->pendlen > n && strncasecmp(h->pend, name, n) == 0 &&
+           (h->pend[n] == ':' || h->pend[n] == ' ' || h->pend[n] == '\t');
+}
+
+/* The pending line is of this kind: what follows from that. */
+static int decided(struct mo_head *h, enum kind kind,
+                   int (*put)(void *, const char *, size_t), void *arg)
+{
+    size_t n = h->pendlen, skip = 0;
+
+    if (h->in_from && kind != K_FROM) {
+        h->in_from = 0;
+        h->insert = h->out;
+    }
+    /* a fold belongs to the field before it, kept or not */
+    if (kind != K_FOLD) {
+        h->skip = kind == K_OURS;
+        h->keep = KEEP_NOTHING;
+    }
+    h->dropped += kind == K_OURS;
+    h->seen_field |= kind == K_OURS || kind == K_FIELD;
+    if (kind == K_TEXT && h->out == h->insert)
+        h->blank_after = 1;
+    if (kind == K_FIELD) {
+        if (is_named(h, "Subject") && !h->subject[0])
+            h->keep = KEEP_SUBJECT;
+        else if (is_named(h, "Message-ID") && !h->message_id[0])
+            h->keep = KEEP_MESSAGE_ID;
+        h->vallen = 0;
+        if (h->keep)
+            skip = after_colon(h);
+    }
+    h->seen_line = 1;
+    h->bol = 0;
+    h->pendlen = 0;
+    if (kind == K_TEXT || kind == K_EMPTY) {
+        h->state = MO_HEAD_DONE;
+        h->skip = 0;
+    }
+    if (skip) { /* the name is not part of the value */
+        int keep = h->keep;
+
+        h->keep = KEEP_NOTHING;
+        if (line_part(h, h->pend, skip, put, arg) < 0)
+            return -1;
+        h->keep = keep;
+    }
+    return line_part(h, h->pend + skip, n - skip, put, arg);
+}
+
+int mo_head_feed(struct mo_head *h, const char *in, size_t len, size_t *used,
+                 int (*put)(void *arg, const char *p, size_t n), void *arg)
+{
+    size_t i = 0;
+
+    *used = 0;
+    while (i < len && h->state == MO_HEAD_MORE) {
+        int from = h->in_from;
+        const char *nl = memchr(in + i, '\n', len - i);
+        size_t n = nl ? (size_t)(nl - in) + 1 - i : len - i;
+        enum kind kind;
+        size_t take;
+
+        take = n;
+        if (h->bol && take > sizeof(h->pend) - h->pendlen) {
+            take = sizeof(h->pend) - h->pendlen;
+            nl = NULL;
+        }
+        if (nl && !h->know_crlf)
+            h->crlf = (nl > in ? nl[-1] : h->last) == '\r';
+        i += take;
+        if (!h->bol) {
+            if (line_part(h, in + i - take, take, put, arg) < 0)
+                return -1;
+        }
+        else {
+            memcpy(h->pend + h->pendlen, in + i - take, take);
+            h->pendlen += take;
+            kind = kind_of(h, nl != NULL);
+            if (kind == K_UNKNOWN && h->pendlen == sizeof(h->pend))
+                kind = K_TEXT;
+            if (kind == K_UNKNOWN)
+                continue;
+            if (decided(h, kind, put, arg) < 0)
+                return -1;
+        }
+        h->bol = nl != NULL;
+        /* how a "From " line ends says less than how the first field does */
+        h->know_crlf |= nl != NULL && !(from && h->in_from);
+    }
+    if (i)
+        h->last = in[i - 1];
+    *used = i;
+    return h->state;
+}
+
+int mo_head_end(struct mo_head *h,
+                int (*put)(void *arg, const char *p, size_t n), void *arg)
+{
+    int rv = 0;
+
+    if (h->state == MO_HEAD_DONE)
+        return 0;
+    if (h->bol && h->pendlen) {
+        rv = decided(h, kind_of(h, 1), put, arg);
+        h->bol = 0;
+    }
+    if (h->in_from) {
+        h->insert = h->out;
+        h->break_before = h->out > 0 && !h->bol;
+    }
+    h->state = MO_HEAD_DONE;
+    return rv;
+}
