@@ -1,0 +1,466 @@
+/*
+ * Which FastCGI connection serves a request, and the forwarded token.
+ *
+ * mod_proxy has no hook between connecting to a backend and the first byte
+ * to it.  So this runs around mod_proxy_fcgi's scheme handler: it takes a
+ * connection from the worker's pool by mod_proxy's public functions, checks
+ * it or connects, puts what the kernel calls it onto the board, and only
+ * then runs the real handler, on a copy of the worker whose pool holds just
+ * that connection; what comes back goes to the real pool.
+ *
+ * The functions are looked up in the running httpd, so that we need no
+ * mod_proxy to be loaded.  Its structures grow at their ends within one MMN
+ * major; copies are zero-extended.  Where mod_proxy is older than what this
+ * was tried with, or its sizes don't fit, this stays out of the way and says
+ * so once; the recorder then has candidates instead of one request.
+ */
+#include "mod_mailorigin.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "apr_portable.h"
+#include "apr_strings.h"
+#include "ap_mmn.h"
+
+#include "mod_proxy.h"
+
+/* the MMN minor of httpd 2.4.62, the oldest that this was tried with */
+#define PROXY_MINOR_MIN 134
+#define PROXY_WORKER_SIZE_MAX 4096
+#define FORWARD_HEADER "MailOrigin-Token"
+
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 134)
+
+/* as mod_proxy_fcgi calls itself in the log */
+#define SCHEME "FCGI"
+
+/* Members after these, if any, are left zero in our copies. */
+#define WORKER_SIZE_MIN                                                        \
+    ((int)(offsetof(proxy_worker, address) +                                   \
+           sizeof(((proxy_worker *)0)->address)))
+#define POOL_SIZE                                                              \
+    (offsetof(proxy_conn_pool, dns_pool) +                                     \
+     sizeof(((proxy_conn_pool *)0)->dns_pool))
+#define POOL_ROOM 256
+
+static struct {
+    void (*hook_scheme_handler)(proxy_HOOK_scheme_handler_t *,
+                                const char *const *, const char *const *, int);
+    int (*run_scheme_handler)(request_rec *, proxy_worker *,
+                              proxy_server_conf *, char *, const char *,
+                              apr_port_t);
+    int (*acquire)(const char *, proxy_conn_rec **, proxy_worker *,
+                   server_rec *);
+    int (*release)(const char *, proxy_conn_rec *, server_rec *);
+    int (*determine)(apr_pool_t *, request_rec *, proxy_server_conf *,
+                     proxy_worker *, proxy_conn_rec *, apr_uri_t *, char **,
+                     const char *, apr_port_t, char *, int);
+    apr_status_t (*check)(const char *, proxy_conn_rec *, server_rec *,
+                          unsigned, int);
+    int (*connect)(const char *, proxy_conn_rec *, proxy_worker *,
+                   server_rec *);
+} proxy;
+
+static int worker_size; /* in the running mod_proxy; 0: we stay out */
+static const char *why_not; /* NULL: nothing to say */
+
+/*
+ * What this thread runs the real handler for.  An included page can be a
+ * FastCGI request within another's: then there are two.
+ */
+struct around {
+    struct around *outer;
+    const proxy_worker *copy; /* the mark of our own call */
+    const struct mo_request *request;
+    struct mo_conn conn;
+};
+static __thread struct around *inmost;
+
+static uint64_t start_of(pid_t pid)
+{
+    char path[32], buf[1024], *s, *end;
+    ssize_t n;
+    int fd, field;
+
+    apr_snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    n = read(fd, buf, sizeof buf - 1);
+    close(fd);
+    if (n <= 0) {
+        return 0;
+    }
+    buf[n] = '\0';
+    /* the name, field 2, can hold anything */
+    s = strrchr(buf, ')');
+    for (field = 2; s && field < 22; field++) {
+        s = strchr(s + 1, ' ');
+    }
+    return s ? strtoull(s + 1, &end, 10) : 0;
+}
+
+/* L onto the board's table; looked at anew every ten seconds, since a pid
+ * can be given to another master */
+static void note_listener(const struct mo_conn *conn)
+{
+    static __thread pid_t last;
+    static __thread uint64_t when;
+    const uint64_t age = UINT64_C(10000000000);
+
+    if (conn->listener_pid <= 0 ||
+        (conn->listener_pid == last && conn->since - when < age)) {
+        return;
+    }
+    last = conn->listener_pid;
+    when = conn->since;
+    mo_board_listener(mo_the_board(), last, conn->listener_uid, start_of(last));
+}
+
+static uint64_t our_netns(void)
+{
+    /* a process stays in its namespace; many threads may write the same */
+    static uint64_t inode;
+    struct stat st;
+
+    if (!inode && !stat("/proc/self/ns/net", &st)) {
+        inode = st.st_ino;
+    }
+    return inode;
+}
+
+static int address_of(const struct sockaddr_storage *ss, uint8_t addr[16],
+                      uint16_t *port)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
+
+    if (ss->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)ss;
+
+        memcpy(addr, &in->sin_addr, 4);
+        *port = ntohs(in->sin_port);
+        return MO_CONN_TCP4;
+    }
+    if (ss->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)ss;
+
+        *port = ntohs(in->sin6_port);
+        if (!memcmp(&in->sin6_addr, mapped, sizeof mapped)) {
+            memcpy(addr, in->sin6_addr.s6_addr + sizeof mapped, 4);
+            return MO_CONN_TCP4;
+        }
+        memcpy(addr, &in->sin6_addr, 16);
+        return MO_CONN_TCP6;
+    }
+    return MO_CONN_NONE;
+}
+
+/* What the kernel calls the connection; kind is MO_CONN_NONE if unknown. */
+static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn)
+{
+    struct sockaddr_storage here, there;
+    socklen_t here_len = sizeof here, there_len = sizeof there;
+    struct ucred peer;
+    socklen_t peer_len = sizeof peer;
+    struct stat st;
+    apr_os_sock_t fd;
+
+    memset(conn, 0, sizeof *conn);
+    if (!sock || apr_os_sock_get(&fd, sock) || fd < 0 ||
+        getsockname(fd, (struct sockaddr *)&here, &here_len)) {
+        return;
+    }
+    if (here.ss_family == AF_UNIX) {
+        if (fstat(fd, &st)) {
+            return;
+        }
+        conn->inode = st.st_ino;
+        conn->kind = MO_CONN_UNIX;
+        if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len)) {
+            conn->listener_pid = peer.pid;
+            conn->listener_uid = peer.uid;
+        }
+    }
+    else {
+        if (getpeername(fd, (struct sockaddr *)&there, &there_len) ||
+            here.ss_family != there.ss_family) {
+            return;
+        }
+        conn->kind = address_of(&here, conn->local, &conn->local_port);
+        address_of(&there, conn->peer, &conn->peer_port);
+        conn->netns = our_netns();
+    }
+    conn->reused = reused;
+    conn->since = mo_boottime();
+    if (reused) {
+        conn->last_pid = mo_last_pid(-1);
+    }
+}
+
+/*
+ * The worker for the real handler: its pool holds c and nothing else.  What
+ * the handler counts (busy, transferred …) is in w->s, which both share.
+ */
+static proxy_worker *copy_worker(apr_pool_t *p, proxy_worker *w,
+                                 proxy_conn_rec *c)
+{
+    proxy_worker *copy = apr_pcalloc(p, sizeof *w + worker_size);
+
+    memcpy(copy, w, worker_size);
+    copy->cp = apr_pcalloc(p, sizeof *copy->cp + POOL_ROOM);
+    memcpy(copy->cp, w->cp, POOL_SIZE);
+    copy->cp->res = NULL;
+    copy->cp->conn = c;
+    /* c holds a reference to this one, and so it lives as long as the copy,
+     * also when another thread replaces w's */
+    copy->address = c->address;
+    return copy;
+}
+
+/*
+ * Must mod_proxy be left to itself?  A worker's address that expires is
+ * counted in the worker: the copy would count in w's place.
+ */
+static int expires(request_rec *r, const proxy_worker *w)
+{
+    return w->s->is_address_reusable && w->s->address_ttl > 0 &&
+           !*w->s->uds_path && !apr_table_get(r->notes, "uds_path");
+}
+
+static int reuse_wanted(const proxy_worker *w)
+{
+    return w->s->disablereuse_set && !w->s->disablereuse;
+}
+
+/* OK with a live c->sock; else the status that mod_proxy_fcgi would give */
+static int connect_first(request_rec *r, proxy_worker *w,
+                         proxy_server_conf *conf, proxy_conn_rec *c,
+                         const char *url, const char *proxyname,
+                         apr_port_t proxyport, int *reused)
+{
+    char portstr[32];
+    apr_uri_t uri;
+    /* it is cut to a path, which the handler must do itself */
+    char *copy = apr_pstrdup(r->pool, url);
+    int status;
+
+    c->is_ssl = 0;
+    status = proxy.determine(r->pool, r, conf, w, c, &uri, &copy, proxyname,
+                             proxyport, portstr, sizeof portstr);
+    if (status != OK) {
+        return status;
+    }
+    c->close = !reuse_wanted(w);
+    if (!proxy.check(SCHEME, c, r->server, 0, PROXY_CHECK_CONN_EMPTY)) {
+        *reused = 1;
+        return OK;
+    }
+    *reused = 0;
+    if (proxy.connect(SCHEME, c, w, r->server)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "failed to make connection to backend: %s", c->hostname);
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    return OK;
+}
+
+static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
+                      char *url, const char *proxyname, apr_port_t proxyport)
+{
+    struct mo_request *request;
+    struct around this;
+    proxy_conn_rec *c = NULL;
+    proxy_worker *copy;
+    int status, reused = 0;
+
+    if ((inmost && inmost->copy == w) || !worker_size ||
+        ap_cstr_casecmpn(url, "fcgi:", 5) || !w->cp || !w->s ||
+        !conf->workers || conf->workers->elt_size != worker_size ||
+        expires(r, w)) {
+        return DECLINED;
+    }
+    request = mo_request_of(r);
+    if (!request || !request->use.serial) {
+        return DECLINED;
+    }
+    /* From here on all is done as mod_proxy_fcgi does it. */
+    status = proxy.acquire(SCHEME, &c, w, r->server);
+    if (status != OK) {
+        if (c) {
+            c->close = 1;
+            proxy.release(SCHEME, c, r->server);
+        }
+        return status;
+    }
+    status = connect_first(r, w, conf, c, url, proxyname, proxyport, &reused);
+    if (status != OK) {
+        proxy.release(SCHEME, c, r->server);
+        return status;
+    }
+
+    copy = copy_worker(r->pool, w, c);
+    this.outer = inmost;
+    this.copy = copy;
+    this.request = request;
+    describe(c->sock, reused, &this.conn);
+    if (this.conn.kind != MO_CONN_NONE) {
+        note_listener(&this.conn);
+        mo_board_conn(mo_the_board(), &request->use, &this.conn);
+    }
+    inmost = &this;
+    status = proxy.run_scheme_handler(r, copy, conf, url, proxyname, proxyport);
+    inmost = this.outer;
+    /* before another request can get the connection */
+    mo_board_conn(mo_the_board(), &request->use,
+                  this.outer && this.outer->request == request &&
+                          this.outer->conn.kind != MO_CONN_NONE
+                      ? &this.outer->conn
+                      : NULL);
+
+    /* Releasing may have built it anew; NULL: a handler kept it. */
+    c = copy->cp->conn;
+    if (c) {
+        c->worker = w;
+        proxy.release(SCHEME, c, r->server);
+    }
+    return status;
+}
+
+/* Fills proxy; NULL, or the name of what is missing. */
+static const char *look_up(void)
+{
+#define LOOK_UP(member, name)                                                  \
+    *(void **)&proxy.member = dlsym(RTLD_DEFAULT, name);                       \
+    if (!proxy.member) {                                                       \
+        return name;                                                           \
+    }
+    LOOK_UP(hook_scheme_handler, "proxy_hook_scheme_handler")
+    LOOK_UP(run_scheme_handler, "proxy_run_scheme_handler")
+    LOOK_UP(acquire, "ap_proxy_acquire_connection")
+    LOOK_UP(release, "ap_proxy_release_connection")
+    LOOK_UP(determine, "ap_proxy_determine_connection")
+    LOOK_UP(check, "ap_proxy_check_connection")
+    LOOK_UP(connect, "ap_proxy_connect_backend")
+#undef LOOK_UP
+    return NULL;
+}
+
+static void fastcgi_pre_config(apr_pool_t *p)
+{
+    module *m = ap_find_linked_module("mod_proxy.c");
+    const char *missing;
+
+    worker_size = 0;
+    why_not = NULL;
+    if (!m || !ap_find_linked_module("mod_proxy_fcgi.c")) {
+        return;
+    }
+    if (m->version != MODULE_MAGIC_NUMBER_MAJOR ||
+        m->minor_version < PROXY_MINOR_MIN) {
+        why_not = apr_psprintf(p,
+                               "mod_proxy has MMN %d:%d, and this needs %d:%d "
+                               "(httpd 2.4.62) or a later minor",
+                               m->version, m->minor_version,
+                               MODULE_MAGIC_NUMBER_MAJOR, PROXY_MINOR_MIN);
+        return;
+    }
+    missing = look_up();
+    if (missing) {
+        why_not = apr_pstrcat(p, "mod_proxy has no ", missing, "()", NULL);
+        return;
+    }
+    proxy.hook_scheme_handler(run_around, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
+
+static void fastcgi_post_config(apr_pool_t *p, server_rec *main)
+{
+    module *m = ap_find_linked_module("mod_proxy.c");
+    proxy_server_conf *conf;
+    int size;
+
+    if (m && !why_not && proxy.acquire) {
+        conf = ap_get_module_config(main->module_config, m);
+        size = conf && conf->workers ? conf->workers->elt_size : 0;
+        if (size >= WORKER_SIZE_MIN && size <= PROXY_WORKER_SIZE_MAX) {
+            worker_size = size;
+        }
+        else {
+            why_not =
+                apr_psprintf(p,
+                             "mod_proxy's proxy_worker has %d bytes, and "
+                             "%d to %d are allowed",
+                             size, WORKER_SIZE_MIN, PROXY_WORKER_SIZE_MAX);
+        }
+    }
+}
+
+#else
+
+static const char *why_not;
+
+static void fastcgi_pre_config(apr_pool_t *p)
+{
+    (void)p;
+    why_not = NULL;
+    if (ap_find_linked_module("mod_proxy_fcgi.c")) {
+        why_not = "this was built for an httpd before 2.4.62";
+    }
+}
+
+static void fastcgi_post_config(apr_pool_t *p, server_rec *main)
+{
+    (void)p;
+    (void)main;
+}
+
+#endif
+
+/*
+ * MailOriginForward On: the token goes to an HTTP backend, or to a mod_wsgi
+ * daemon, as a request header.  A client's own is always dropped: it must
+ * not choose what the backend takes for ours.  After the handler hook that
+ * makes the token, before any that sends the headers on.
+ */
+static int forward(request_rec *r)
+{
+    const struct mo_dir *dir =
+        ap_get_module_config(r->per_dir_config, &mailorigin_module);
+    struct mo_request *request;
+
+    apr_table_unset(r->headers_in, FORWARD_HEADER);
+    /* WSGI servers may make the same variable of both */
+    apr_table_unset(r->headers_in, "MailOrigin_Token");
+    if (dir && dir->forward == 1) {
+        request = mo_request_of(r);
+        if (request && request->run && request->run->var[MO_VAR_TOKEN]) {
+            apr_table_setn(r->headers_in, FORWARD_HEADER,
+                           request->run->var[MO_VAR_TOKEN]);
+        }
+    }
+    return DECLINED;
+}
+
+void mo_proxy_pre_config(apr_pool_t *p)
+{
+    fastcgi_pre_config(p);
+    ap_hook_handler(forward, NULL, NULL, APR_HOOK_REALLY_FIRST + 1);
+}
+
+void mo_proxy_post_config(apr_pool_t *p, server_rec *main)
+{
+    fastcgi_post_config(p, main);
+    if (why_not) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main,
+                     "FastCGI connections are not followed: %s; mail from "
+                     "several requests at once may be recorded as ambiguous",
+                     why_not);
+    }
+}
