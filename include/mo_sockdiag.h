@@ -1,0 +1,24 @@
+/*
+ * Facts on sockets by NETLINK_SOCK_DIAG, which needs no privilege.  It sees
+ * the sockets of the caller's own network namespace.  libc only.
+ */
+#ifndef MO_SOCKDIAG_H
+#define MO_SOCKDIAG_H
+
+#include <stdint.h>
+
+struct mo_sockdiag {
+    int fd; /* -1: none */
+    uint32_t seq;
+};
+
+/* 0, or -1 with errno */
+int mo_sockdiag_open(struct mo_sockdiag *d);
+void mo_sockdiag_close(struct mo_sockdiag *d);
+/*
+ * The inode of the peer of the connected unix socket with that inode; 0:
+ * none, or the kernel did not say so within 100 ms.
+ */
+uint64_t mo_sockdiag_peer(struct mo_sockdiag *d, uint64_t inode);
+
+#endif
