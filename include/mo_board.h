@@ -82,6 +82,8 @@ struct mo_board_head {
     uint64_t serial; /* the last one given; atomic */
     uint32_t full; /* requests that found no slot; atomic */
     uint32_t nlisteners; /* entries used; atomic */
+    uint32_t full_said; /* 1: httpd's error log says that it was; atomic */
+    uint32_t pad;
     struct mo_listener listener[MO_BOARD_LISTENERS];
 };
 
