@@ -31,6 +31,8 @@
 
 #include "mod_proxy.h"
 
+#include "mo_proc.h"
+
 /* the MMN minor of httpd 2.4.62, the oldest that this was tried with */
 #define PROXY_MINOR_MIN 134
 #define PROXY_WORKER_SIZE_MAX 4096
@@ -85,27 +87,20 @@ static __thread struct around *inmost;
 
 static uint64_t start_of(pid_t pid)
 {
-    char path[32], buf[1024], *s, *end;
-    ssize_t n;
-    int fd, field;
+    struct mo_proc proc = {0};
+    char path[32];
+    int fd;
 
     apr_snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return 0;
     }
-    n = read(fd, buf, sizeof buf - 1);
+    if (mo_proc_read_fd(fd, &proc)) {
+        proc.start = 0;
+    }
     close(fd);
-    if (n <= 0) {
-        return 0;
-    }
-    buf[n] = '\0';
-    /* the name, field 2, can hold anything */
-    s = strrchr(buf, ')');
-    for (field = 2; s && field < 22; field++) {
-        s = strchr(s + 1, ' ');
-    }
-    return s ? strtoull(s + 1, &end, 10) : 0;
+    return proc.start;
 }
 
 /* L onto the board's table; looked at anew every ten seconds, since a pid

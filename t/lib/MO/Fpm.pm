@@ -1,0 +1,110 @@
+# MO::Fpm - a private php-fpm.
+#   my $f = MO::Fpm->new(pools => {a => {user => 5001, listen => 'unix'},
+#                                  b => {listen => 'tcp', chroot => DIR}},
+#       sendmail_path => "$WRAPPER -i -t", ini => {NAME => VALUE},
+#       run_as => NAME,           not root: pools keep its uid
+#       start => 1);
+#   $f->socket('a')      'unix:/…|fcgi://localhost' or 'fcgi://127.0.0.1:N',
+#                        as SetHandler "proxy:…" takes it
+#   $f->address('a')     the path or host:port
+#   $f->start, stop, pid, log
+# A pool's further keys go into its section as they are (pm, max_children …).
+package MO::Fpm;
+use strict;
+use warnings;
+use IO::Socket ();
+use MO::Test;
+use POSIX ();
+
+my $next_port = 9101;
+
+sub bin {
+    my ($bin) = reverse sort glob '/usr/sbin/php-fpm*';
+    return $bin // die 'no php-fpm in /usr/sbin';
+}
+
+sub new {
+    my ($class, %o) = @_;
+    my $self = bless {sendmail_path => "$WRAPPER -i -t", ini => {}, %o},
+        $class;
+    $self->{dir} = scratch();
+    run('chown', $o{run_as}, $self->{dir}) if $o{run_as};
+    for my $name (sort keys %{$self->{pools}}) {
+        my $p = $self->{pools}{$name};
+        $self->{address}{$name} = ($p->{listen} // 'unix') eq 'unix'
+            ? "$self->{dir}/$name.sock"
+            : $p->{listen} eq 'tcp' ? '127.0.0.1:' . $next_port++
+            : $p->{listen} eq 'tcp6' ? '[::1]:' . $next_port++ : $p->{listen};
+    }
+    $self->write_conf;
+    $self->start if $o{start} // 1;
+    return $self;
+}
+
+sub address { $_[0]{address}{$_[1]} }
+
+sub socket {
+    my ($self, $name) = @_;
+    my $a = $self->{address}{$name};
+    return $a =~ m{^/} ? "unix:$a|fcgi://$name.localhost" : "fcgi://$a";
+}
+
+sub log { slurp("$_[0]{dir}/log") // '' }
+sub pid { $_[0]{pid} }
+
+sub write_conf {
+    my ($self) = @_;
+    my $c = "[global]\nerror_log = $self->{dir}/log\n"
+        . "pid = $self->{dir}/pid\ndaemonize = no\n";
+    for my $name (sort keys %{$self->{pools}}) {
+        my %p = (pm => 'static', 'pm.max_children' => 6, user => 'www-data',
+            %{$self->{pools}{$name}}, listen => $self->{address}{$name});
+        $p{group} //= $p{user};
+        if ($self->{run_as}) {
+            delete @p{qw(user group)};
+        }
+        elsif ($p{listen} =~ m{^/}) {
+            $p{'listen.mode'} //= '0666';
+        }
+        $p{'php_admin_value[sendmail_path]'} //= $self->{sendmail_path};
+        for my $k (sort keys %{$self->{ini}}) {
+            $p{"php_admin_value[$k]"} //= $self->{ini}{$k};
+        }
+        $c .= "[$name]\n" . join '', map { "$_ = $p{$_}\n" } sort keys %p;
+    }
+    spew("$self->{dir}/conf", $c, 0644);
+}
+
+sub start {
+    my ($self) = @_;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', "$self->{dir}/out";
+        open STDERR, '>>', "$self->{dir}/out";
+        delete $ENV{LD_PRELOAD};
+        my @cmd = (bin(), '-n', '-F', '-y', "$self->{dir}/conf",
+            map { ('-d', $_) } @{$self->{defines} // []});
+        unshift @cmd, @{$self->{under}} if $self->{under};
+        unshift @cmd, 'setpriv', "--reuid=$self->{run_as}",
+            "--regid=$self->{run_as}", '--clear-groups', '--'
+            if $self->{run_as};
+        { no warnings; exec @cmd; }
+        POSIX::_exit(127);
+    }
+    $self->{pid} = $pid;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    wait_for(sub { $self->log =~ /ready to handle connections/ },
+        'php-fpm is ready')
+        or die $self->log . (slurp("$self->{dir}/out") // '');
+    return $self;
+}
+
+sub stop {
+    my ($self, $signal) = @_;
+    my $pid = delete $self->{pid} or return;
+    kill $signal // 'TERM', $pid;
+    waitpid $pid, 0;
+}
+
+1;

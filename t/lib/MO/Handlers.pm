@@ -1,0 +1,315 @@
+# MO::Handlers - a row of the handlers' table: two customers' vhosts whose
+# scripts send mail, many at once, and try to be taken for each other.
+#
+#   my $row = MO::Handlers->new(handler => 'mod_cgi', mpm => 'prefork',
+#       order => 10, needs => 'nothing', modules => ['cgi'],
+#       conf => "…", vhost_conf => sub { "…" }, httpd => {…});
+# starts a recorder and an httpd with the vhosts a.example and b.example.
+#   $row->h, $row->recorder, $row->dir (0755), $row->send (a program)
+#   $row->php / sh / perl    a script's text, that mails and answers "sent"
+#   $row->put('s.php', TEXT [, MODE])   into both vhosts
+#   $row->steal('/s.php')    lays down the tokens that the scripts lie with:
+#                            of a request that is over, and one in progress
+#   $row->fire('/s.php', count => 200, at_once => 16, modes => [...])
+#   $row->verdicts(plain => 'verified', stolen => 'conflict', …)
+#                            every mail's record, by the way it was sent
+#   $row->done('verified')   all well: the row's line into $MO_RESULTS
+#
+# A script is asked for /s.php?n=N&m=MODE and sends the mail
+# <N.MODE@VHOST>, so that the record shows who was named and who it was.
+# MODEs: plain; clear: an empty environment; forge: a made-up token; late,
+# now: the token of another customer's request, ended or in progress; nofd:
+# every descriptor closed; direct: through the language's own mail function.
+package MO::Handlers;
+use strict;
+use warnings;
+use MO::Httpd;
+use MO::Recorder;
+use MO::Test;
+use POSIX ();
+use Test::More;
+use Time::HiRes ();
+
+our @VHOSTS = qw(a.example b.example);
+
+sub new {
+    my ($class, %o) = @_;
+    my $self = bless {order => 0, needs => 'nothing', %o, sent => 0}, $class;
+    $self->{dir} = scratch();
+    $self->{recorder} = $o{recorder} // MO::Recorder->new;
+    spew("$self->{dir}/send", $self->send_text, 0755);
+    my $vhost = $o{vhost_conf} // sub { '' };
+    $self->{h} = $o{h} // MO::Httpd->new(mpm => $o{mpm},
+        modules => $o{modules} // [],
+        conf => "MailOriginRecord Query\n" . ($o{conf} // ''),
+        vhosts => [map { {name => $_, conf => $vhost->($_)} } @VHOSTS],
+        %{$o{httpd} // {}});
+    return $self;
+}
+
+sub h { $_[0]{h} }
+sub recorder { $_[0]{recorder} }
+sub dir { $_[0]{dir} }
+sub send { "$_[0]{dir}/send" }
+
+# send MODE N HOST: the mail, and the lie
+sub send_text {
+    my ($self) = @_;
+    return <<"EOT" . <<'EOT';
+#!/bin/sh
+wrapper=$WRAPPER
+dir=$self->{dir}
+EOT
+mode=$1 n=$2 host=$3
+mail() {
+    printf '%s\n' "From: <$n@$host>" 'To: <victim@example.net>' \
+        "Message-ID: <$n.$mode@$host>" 'Subject: win' '' 'body' | "$@"
+}
+lie() {
+    mail env "MAILORIGIN_TOKEN=$1" "SSL_MAILORIGIN_TOKEN=$1" \
+        "MAILORIGIN_URI=/index.html" "MAILORIGIN_VHOST=www.example.org" \
+        "$wrapper" -i -t
+}
+case $mode in
+plain | direct) mail "$wrapper" -i -t ;;
+clear) mail env -i "$wrapper" -i -t ;;
+forge) lie AWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1Njc4OWFiY2RlZmdoaWo ;;
+late | now) lie "$(cat "$dir/token.$mode")" ;;
+nofd)
+    exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- >/dev/null 2>&1
+    mail "$wrapper" -i -t ;;
+*) exit 64 ;;
+esac
+EOT
+}
+
+# ---- the scripts
+
+sub php {
+    my ($self) = @_;
+    return "<?php \$dir = '$self->{dir}';\n" . <<'EOT';
+header('Content-Type: text/plain');
+$n = (int)($_GET['n'] ?? 0);
+$m = $_GET['m'] ?? '';
+$host = preg_replace('/[^a-z.]/', '', $_SERVER['HTTP_HOST']);
+if ($m === 'steal') {
+    file_put_contents("$dir/token." . ($_GET['to'] === 'now' ? 'now' : 'late'),
+        $_SERVER['MAILORIGIN_TOKEN'] ?? '');
+    while ($_GET['to'] === 'now' && !file_exists("$dir/stop")) {
+        usleep(50000);
+    }
+    exit;
+}
+usleep(random_int(0, 20000));
+if ($m === 'direct') {
+    $ok = mail('victim@example.net', 'win', 'body',
+        "From: <$n@$host>\r\nMessage-ID: <$n.$m@$host>");
+} else {
+    $p = popen("$dir/send " . escapeshellarg($m) . " $n $host 2>&1", 'r');
+    $said = stream_get_contents($p);
+    $ok = pclose($p) === 0;
+}
+echo $ok ? "sent $n" : "failed $n: $said";
+EOT
+}
+
+sub sh {
+    my ($self) = @_;
+    return "#!/bin/sh\ndir=$self->{dir}\n" . <<'EOT';
+IFS='&='
+set -f
+set -- $QUERY_STRING
+unset IFS
+n=$2 m=$4
+printf 'Content-Type: text/plain\n\n'
+if [ "$m" = steal ]; then
+    # a file that is there, so that others' scripts may write it too
+    printf %s "${MAILORIGIN_TOKEN:-$SSL_MAILORIGIN_TOKEN}" > "$dir/token.$6"
+    while [ "$6" = now ] && [ ! -e "$dir/stop" ]; do sleep 0.05; done
+    exit
+fi
+if said=$("$dir/send" "$m" "$n" "${HTTP_HOST%%:*}" 2>&1); then
+    echo "sent $n"
+else
+    echo "failed $n: $said"
+fi
+EOT
+}
+
+# CGI, and mod_perl's Registry
+sub perl {
+    my ($self) = @_;
+    return "#!/usr/bin/perl\nmy \$dir = '$self->{dir}';\n" . <<'EOT';
+my %q = map { split /=/ } split /&/, $ENV{QUERY_STRING};
+my ($host) = $ENV{HTTP_HOST} =~ /^([a-z.]+)/;
+print "Content-Type: text/plain\n\n";
+if ($q{m} eq 'steal') {
+    open my $fh, '>', "$dir/token.$q{to}";
+    print $fh $ENV{MAILORIGIN_TOKEN};
+    close $fh;
+    while ($q{to} eq 'now' && !-e "$dir/stop") {
+        select undef, undef, undef, 0.05;
+    }
+    return 1;
+}
+my $said = `$dir/send $q{m} $q{n} $host 2>&1`;
+print $? == 0 ? "sent $q{n}" : "failed $q{n}: $said";
+EOT
+}
+
+sub put {
+    my ($self, $file, $text, $mode) = @_;
+    $self->{h}->put("$_:$file", $text, $mode) for @VHOSTS;
+}
+
+# ---- requests
+
+sub get {
+    my ($self, $vhost, $path, %o) = @_;
+    return $self->{h}->get($path, headers => {Host => $vhost}, %o);
+}
+
+sub steal {
+    my ($self, $path) = @_;
+    for my $to (qw(late now)) {
+        spew("$self->{dir}/token.$to", '', 0666);
+    }
+    $self->get('b.example', "$path?n=0&m=steal&to=late");
+    $self->{stealer} = fork // die "fork: $!";
+    if (!$self->{stealer}) {
+        $self->get('b.example', "$path?n=0&m=steal&to=now");
+        POSIX::_exit(0);
+    }
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    wait_for(sub {
+        2 == grep { (slurp("$self->{dir}/token.$_") // '') =~ /^[\w-]{100,}$/ }
+            qw(late now)
+    }, 'the tokens to lie with');
+}
+
+# Asks for path, count times, alternating between vhosts and modes, from
+# at_once clients.  Returns the answers that were not "sent N".
+sub fire {
+    my ($self, $path, %o) = @_;
+    my $count = $o{count} // 200;
+    my $at_once = $o{at_once} // 16;
+    my @modes = @{$o{modes} // [qw(plain clear plain forge plain late plain
+        now)]};
+    my $paths = ref $path ? $path : [$path];
+    my $vhosts = $o{vhosts} // \@VHOSTS;
+    my $first = $self->{sent} + 1;
+    $self->{sent} += $count;
+    my $out = "$self->{dir}/answers.$first";
+    mkdir $out;
+    my @pids;
+    for my $c (0 .. $at_once - 1) {
+        my $pid = fork // die "fork: $!";
+        if ($pid) {
+            push @pids, $pid;
+            next;
+        }
+        open my $fh, '>', "$out/$c" or POSIX::_exit(1);
+        for (my $i = $c; $i < $count; $i += $at_once) {
+            my $n = $first + $i;
+            my $vhost = $vhosts->[$i % @$vhosts];
+            my $mode = $modes[int($i / @$vhosts) % @modes];
+            my $p = $paths->[$i % @$paths];
+            my $r = eval { $self->get($vhost, "$p?n=$n&m=$mode",
+                %{$o{get} // {}}) } // {status => 0, content => $@};
+            if ($r->{status} != 200 || $r->{content} !~ /\bsent $n\b/) {
+                print $fh "$vhost$p $n $mode: $r->{status} "
+                    . substr($r->{content}, 0, 500) =~ s/\n/ /gr . "\n";
+            }
+        }
+        close $fh;
+        POSIX::_exit(0);
+    }
+    waitpid $_, 0 for @pids;
+    if ($self->{stealer}) {
+        spew("$self->{dir}/stop", '');
+        waitpid delete $self->{stealer}, 0;
+        unlink "$self->{dir}/stop";
+    }
+    my @bad = map { split /\n/, slurp("$out/$_") // 'no answers' }
+        0 .. $at_once - 1;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is(scalar @bad, 0, "$count requests to $paths->[0], $at_once at once");
+    diag("answered: $_") for @bad[0 .. ($#bad > 4 ? 4 : $#bad)];
+    return @bad;
+}
+
+# Who was named, and who it was: records as a list of {n, mode, vhost: the
+# truth; r: the record; named: '', 'right', 'wrong'; listed: is the right one
+# among the candidates}.
+sub judged {
+    my ($self) = @_;
+    my @out;
+    for my $r ($self->{recorder}->records) {
+        my ($n, $mode, $vhost) =
+            ($r->{message_id} // '') =~ /^<?(\d+)\.(\w+)@([a-z.]+)>?$/ or next;
+        my $named = !defined $r->{vhost} || $r->{vhost} eq '' ? ''
+            : $r->{vhost} eq $vhost && ($r->{query} // '') =~ /\bn=$n\b/
+            ? 'right' : 'wrong';
+        my $listed = ($r->{candidates} // '') =~ /\b\Q$vhost\E\b/ ? 1 : 0;
+        push @out, {n => $n, mode => $mode, vhost => $vhost, r => $r,
+            named => $named, listed => $listed};
+    }
+    return @out;
+}
+
+# verdicts(MODE => 'verdict' or [several], …, default => …): all that was
+# fired is on record, nothing is named wrongly, each has the verdict it must.
+sub verdicts {
+    my ($self, %want) = @_;
+    my $count = delete $want{count} // $self->{sent};
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @j;
+    wait_for(sub { @j = $self->judged; @j >= $count }, "$count records");
+    is(scalar @j, $count, "$count mails, $count records");
+    my (%seen, @wrong, @unlike);
+    for my $j (@j) {
+        my $verdict = $j->{r}{verdict};
+        $seen{$j->{mode}}{$verdict}++;
+        push @wrong, $j if $j->{named} eq 'wrong';
+        my $w = $want{$j->{mode}} // $want{default} // next;
+        push @unlike, $j if !grep { $_ eq $verdict } ref $w ? @$w : $w;
+        # what is verified is named
+        push @unlike, $j if $verdict eq 'verified' && $j->{named} eq '';
+    }
+    my $show = sub {
+        my ($j) = @_;
+        my %r = %{$j->{r}};
+        diag("mail $j->{n} $j->{mode} of $j->{vhost}: "
+            . join ' ', map { defined $r{$_} ? "$_=$r{$_}" : () }
+            qw(verdict evidence state reason vhost uri query script candidates
+                claimed_vhost claimed_uri claimed_id uid pid exe parents));
+    };
+    is(scalar @wrong, 0, 'no mail is named for another request');
+    $show->($_) for @wrong[0 .. ($#wrong > 3 ? 3 : $#wrong)];
+    is(scalar @unlike, 0, 'every verdict is as it must be: ' . join '; ',
+        map { my $m = $_; "$m: " . join ', ', map { "$seen{$m}{$_} $_" }
+            sort keys %{$seen{$m}} } sort keys %seen);
+    $show->($_) for @unlike[0 .. ($#unlike > 3 ? 3 : $#unlike)];
+    $self->{seen} = \%seen;
+    return @j;
+}
+
+# The row's line, where all its tests went well.
+sub done {
+    my ($self, $verdict, %o) = @_;
+    my $test = Test::More->builder;
+    return if !$test->is_passing || !$ENV{MO_RESULTS};
+    my %row = (%$self, %o);
+    open my $fh, '>>', $ENV{MO_RESULTS} or die "$ENV{MO_RESULTS}: $!";
+    syswrite $fh, join("\t", @row{qw(order handler mpm)}, $verdict,
+        $row{needs}) . "\n";
+    close $fh;
+}
+
+sub stop {
+    my ($self) = @_;
+    $self->{h}->stop;
+    $self->{recorder}->stop;
+}
+
+1;
