@@ -66,6 +66,7 @@ struct mo_run {
 struct mo_request {
     const char *id; /* UNIQUE_ID as mod_unique_id gave it, or our own */
     struct mo_run *run; /* innermost; NULL: nothing dynamic ran, or runs */
+    int named; /* a run with MailOrigin On was in it: access_log gets its id */
     struct mo_board_use use; /* serial 0: not on the board */
 };
 
