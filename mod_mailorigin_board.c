@@ -68,8 +68,12 @@ int mo_rundir_ok(server_rec *s)
     apr_size_t i;
 
     for (i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
-        int e = stat(dirs[i], &st) == 0 ? 0 : errno;
+        int e;
 
+        /* the run directory itself is the installation's to make */
+        e = i && mkdir(dirs[i], 0755) != 0 && errno != EEXIST ? errno : 0;
+        if (!e && stat(dirs[i], &st) != 0)
+            e = errno;
         if (!e && !S_ISDIR(st.st_mode))
             e = ENOTDIR;
         if (!e && access(dirs[i], W_OK | X_OK) == 0)
@@ -78,9 +82,9 @@ int mo_rundir_ok(server_rec *s)
             e = errno;
         ap_log_error(APLOG_MARK, APLOG_CRIT, e, s,
                      "the run directory %s can't be used: no request is known "
-                     "to the recorder; \"mkdir -p -m 755 %s %s\" as the user "
-                     "that starts httpd, then reload httpd",
-                     dirs[i], MO_BOARD_DIR, MO_LAYOUT_DIR);
+                     "to the recorder; make it (\"mkdir -p %s\"), writable for "
+                     "the user that starts httpd, then reload httpd",
+                     dirs[i], dirs[i]);
         return -1;
     }
     return 0;
