@@ -6,6 +6,7 @@
 #       start => 1);
 #   $f->socket('a')      'unix:/…|fcgi://localhost' or 'fcgi://127.0.0.1:N',
 #                        as SetHandler "proxy:…" takes it
+#   $f->handler('a' [, '^x\.php$'])  lines that give .php files to the pool
 #   $f->address('a')     the path or host:port
 #   $f->start, stop, pid, log
 # A pool's further keys go into its section as they are (pm, max_children …).
@@ -47,6 +48,13 @@ sub socket {
     my ($self, $name) = @_;
     my $a = $self->{address}{$name};
     return $a =~ m{^/} ? "unix:$a|fcgi://$name.localhost" : "fcgi://$a";
+}
+
+sub handler {
+    my ($self, $name, $files) = @_;
+    return '<FilesMatch "' . ($files // '\.php$') . qq{">\n}
+        . '  SetHandler "proxy:' . $self->socket($name)
+        . qq{"\n</FilesMatch>\n};
 }
 
 sub log { slurp("$_[0]{dir}/log") // '' }
