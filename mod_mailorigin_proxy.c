@@ -70,6 +70,7 @@ static struct {
                    server_rec *);
 } proxy;
 
+static int fcgi_index; /* of mod_proxy_fcgi among the modules */
 static int worker_size; /* in the running mod_proxy; 0: we stay out */
 static const char *why_not; /* NULL: nothing to say */
 
@@ -253,15 +254,17 @@ static int connect_first(request_rec *r, proxy_worker *w,
     if (status != OK) {
         return status;
     }
-    c->close = !reuse_wanted(w);
     if (!proxy.check(SCHEME, c, r->server, 0, PROXY_CHECK_CONN_EMPTY)) {
         *reused = 1;
         return OK;
     }
     *reused = 0;
     if (proxy.connect(SCHEME, c, w, r->server)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "failed to make connection to backend: %s", c->hostname);
+        /* in its name: admins look for this line */
+        c->close = !reuse_wanted(w);
+        ap_log_rerror_(__FILE__, __LINE__, fcgi_index, APLOG_ERR, 0, r,
+                       "AH01079: failed to make connection to backend: %s",
+                       c->hostname);
         return HTTP_SERVICE_UNAVAILABLE;
     }
     return OK;
@@ -324,6 +327,11 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     c = copy->cp->conn;
     if (c) {
         c->worker = w;
+        /* not only if the handler came as far as to say so; but before it
+         * runs, this would close what we connected (httpd 2.4.71) */
+        if (!reuse_wanted(w)) {
+            c->close = 1;
+        }
         proxy.release(SCHEME, c, r->server);
     }
     return status;
@@ -351,13 +359,15 @@ static const char *look_up(void)
 static void fastcgi_pre_config(apr_pool_t *p)
 {
     module *m = ap_find_linked_module("mod_proxy.c");
+    module *fcgi = ap_find_linked_module("mod_proxy_fcgi.c");
     const char *missing;
 
     worker_size = 0;
     why_not = NULL;
-    if (!m || !ap_find_linked_module("mod_proxy_fcgi.c")) {
+    if (!m || !fcgi) {
         return;
     }
+    fcgi_index = fcgi->module_index;
     if (m->version != MODULE_MAGIC_NUMBER_MAJOR ||
         m->minor_version < PROXY_MINOR_MIN) {
         why_not = apr_psprintf(p,
