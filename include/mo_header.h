@@ -50,7 +50,9 @@ enum mo_head_state {
 /* Which "From " lines of a mailbox an MTA passes over before the fields. */
 enum mo_from {
     MO_FROM_MANY = 0, /* any number, with any '>' before (Postfix; the rest) */
-    MO_FROM_ONE = 1 /* one, without '>' (Sendmail): what follows is text */
+    MO_FROM_ONE = 1, /* one, without '>' (Sendmail): what follows is text */
+    MO_FROM_DATED = 2, /* any number, without '>', with a date (Exim) */
+    MO_FROM_NONE = 3 /* none (Exim's -bs) */
 };
 
 struct mo_head {

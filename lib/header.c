@@ -8,6 +8,8 @@
  */
 #include "mo_header.h"
 
+#include <ctype.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -239,12 +241,73 @@ void mo_head_start(struct mo_head *h, const char *name)
     h->bol = 1;
 }
 
+/* moves *p over from min to max characters of one class: 'd'igit, 'a'lpha,
+ * ' ' blank, 'S' no blank; 0: there are too few */
+static int take(const char **p, const char *end, char class, size_t min,
+                size_t max)
+{
+    size_t n = 0;
+
+    for (; *p < end && n < max; ++*p, n++) {
+        unsigned char c = (unsigned char)**p;
+        int blank = c == ' ' || (c >= '\t' && c <= '\r');
+
+        if (class == 'd'   ? !isdigit(c)
+            : class == 'a' ? !isalpha(c)
+            : class == ' ' ? !blank
+                           : blank)
+            break;
+    }
+    return n >= min;
+}
+
+/* the rest of a dated "From " line, as Exim's uucp_from_pattern has it */
+static int is_dated(const char *p, const char *end)
+{
+    const char *q;
+    int i;
+
+    take(&p, end, ' ', 0, SIZE_MAX);
+    if (!take(&p, end, 'S', 1, SIZE_MAX) || !take(&p, end, ' ', 1, SIZE_MAX))
+        return 0;
+    for (i = 0; i < 2; i++) { /* without, then with the day of the week */
+        q = p;
+        if (i) {
+            if (!take(&q, end, 'a', 3, 3))
+                return 0;
+            if (q < end && *q == ',')
+                q++;
+            if (!take(&q, end, ' ', 1, SIZE_MAX))
+                return 0;
+        }
+        if (q < end && isdigit((unsigned char)*q)) {
+            const char *year;
+
+            if (!take(&q, end, 'd', 1, 2) || !take(&q, end, ' ', 1, SIZE_MAX) ||
+                !take(&q, end, 'a', 3, 3) || !take(&q, end, ' ', 1, SIZE_MAX))
+                continue;
+            year = q;
+            if (!take(&q, end, 'd', 2, 4) || q - year == 3)
+                continue;
+        }
+        else if (!take(&q, end, 'a', 3, 3) ||
+                 !take(&q, end, ' ', 1, SIZE_MAX) || !take(&q, end, 'd', 1, 2))
+            continue;
+        if (take(&q, end, ' ', 1, SIZE_MAX) && take(&q, end, 'd', 1, 2) &&
+            q < end && *q++ == ':' && take(&q, end, 'd', 1, 2))
+            return 1;
+    }
+    return 0;
+}
+
 /* Is p a "From " line's beginning?  1, 0, or -1: it may become one. */
-static int is_from(const struct mo_head *h, const char *p, size_t n)
+static int is_from(const struct mo_head *h, const char *p, size_t n, int ended)
 {
     static const char from[] = "From ";
     size_t i = 0, j;
 
+    if (h->from == MO_FROM_NONE)
+        return 0;
     if (h->from == MO_FROM_ONE && h->seen_line)
         return 0;
     if (h->from == MO_FROM_MANY)
@@ -253,7 +316,11 @@ static int is_from(const struct mo_head *h, const char *p, size_t n)
     for (j = 0; j < 5 && i + j < n; j++)
         if (p[i + j] != from[j])
             return 0;
-    return j == 5 ? 1 : -1;
+    if (j < 5)
+        return -1;
+    if (h->from == MO_FROM_DATED)
+        return ended ? is_dated(p + 5, p + n) : -1;
+    return 1;
 }
 
 /* The kind of the line that begins with h->pend; ended: its '\n' is in it,
@@ -264,7 +331,7 @@ static enum kind line_kind(const struct mo_head *h, int ended)
     size_t n = h->pendlen, i = 0, end;
 
     if (h->in_from) {
-        int from = is_from(h, p, n);
+        int from = is_from(h, p, n, ended);
 
         if (from == 1)
             return K_FROM;

@@ -210,6 +210,38 @@ static void test_head(void **state)
     assert_string_equal(out, "From a\n<F>\n\nFrom b\nTo: c\n");
     stamp(">From b\nTo: c\n", 14, 100, MO_FROM_ONE, &h, out);
     assert_string_equal(out, "<F>\n\n>From b\nTo: c\n");
+    stamp("From a\nTo: c\n", 13, 100, MO_FROM_NONE, &h, out);
+    assert_string_equal(out, "<F>\n\nFrom a\nTo: c\n");
+}
+
+static void test_head_dated(void **state)
+{
+    static const struct {
+        const char *line;
+        int dated;
+    } t[] = {
+        {"From ph10 Fri Jan  5 12:35 GMT 1996\n", 1},
+        {"From ph10 Fri, 7 Jan 97 14:00:00 GMT\n", 1},
+        {"From ph10 Jan 5 1:3\n", 1},
+        {"From a@b 7 Jan 1997 4:00\r\n", 1},
+        {"From a@b 7 Jan 199 4:00\n", 0},
+        {"From a\n", 0},
+        {"From here to there\n", 0},
+        {">From ph10 Fri Jan  5 12:35 GMT 1996\n", 0},
+    };
+    char in[200], out[8192], want[400];
+    struct mo_head h;
+    size_t i, piece;
+
+    (void)state;
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+        for (piece = 1; piece < 60; piece += 7) {
+            sprintf(in, "%sTo: x\n\n", t[i].line);
+            stamp(in, strlen(in), piece, MO_FROM_DATED, &h, out);
+            sprintf(want, "%s<F>\n%s%sTo: x\n\n", t[i].dated ? t[i].line : "",
+                    t[i].dated ? "" : "\n", t[i].dated ? "" : t[i].line);
+            assert_string_equal(out, want);
+        }
 }
 
 static void test_head_long(void **state)
@@ -242,9 +274,8 @@ static void test_head_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_format),    cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_head),      cmocka_unit_test(test_head_dated),
         cmocka_unit_test(test_head_long),
     };
 
