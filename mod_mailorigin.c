@@ -23,6 +23,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 #include "mpm_common.h"
+#include "util_filter.h"
 #include "apr_lib.h"
 #include "apr_strings.h"
 
@@ -31,6 +32,7 @@
 static struct mo_keyring *keys;
 static const struct mo_keyring no_keys;
 static int have_unique_id;
+static ap_filter_rec_t *subrequest_filter;
 
 /* ---- configuration */
 
@@ -200,6 +202,29 @@ static apr_status_t mo_run_end(void *data)
     return APR_SUCCESS;
 }
 
+/*
+ * A subrequest ends long before its pool does (mod_include keeps it): when
+ * all that it wrote has gone through.  Only after the brigade was passed,
+ * since EOS may stand in it behind a program's output that is still to come.
+ */
+static apr_status_t mo_subrequest_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    struct mo_run *run = f->ctx;
+    apr_pool_t *pool = run->pool;
+    struct mo_request *rq = run->request;
+    int over =
+        !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
+    apr_status_t rv;
+
+    if (over)
+        ap_remove_output_filter(f);
+    rv = ap_pass_brigade(f->next, bb);
+    /* what it was redirected to is of the same pool */
+    while (over && rq->run && rq->run->pool == pool)
+        apr_pool_cleanup_run(pool, rq->run, mo_run_end);
+    return rv;
+}
+
 /* ---- hooks */
 
 /* The id is kept before .htaccess has a chance to SetEnv another. */
@@ -240,6 +265,7 @@ static int mo_handler(request_rec *r)
     run = apr_pcalloc(r->pool, sizeof(*run));
     run->request = rq;
     run->outer = rq->run;
+    run->pool = r->pool;
     if (dir->on == 1) {
         if (!rq->id)
             rq->id = mo_new_id(first->pool, first->request_time);
@@ -251,6 +277,8 @@ static int mo_handler(request_rec *r)
     mo_env_enter(run);
     rq->run = run;
     apr_pool_cleanup_register(r->pool, run, mo_run_end, apr_pool_cleanup_null);
+    if (r->main)
+        ap_add_output_filter_handle(subrequest_filter, run, r, r->connection);
     return DECLINED;
 }
 
@@ -366,6 +394,10 @@ static void mo_hooks(apr_pool_t *p)
     ap_hook_post_read_request(mo_post_read_request, after_unique_id, NULL,
                               APR_HOOK_MIDDLE);
     ap_hook_handler(mo_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* before all others, so that it sees them end */
+    subrequest_filter = ap_register_output_filter(
+        "MAILORIGIN_SUBREQUEST", mo_subrequest_filter, NULL,
+        (ap_filter_type)(AP_FTYPE_RESOURCE - 1));
     ap_hook_log_transaction(mo_log_transaction, NULL, NULL,
                             APR_HOOK_REALLY_FIRST);
 }

@@ -55,6 +55,7 @@ enum mo_var {
 struct mo_run {
     struct mo_request *request;
     struct mo_run *outer; /* of the same request; NULL: the outermost */
+    apr_pool_t *pool; /* the request_rec's that runs */
     const unsigned char *origin; /* encoded; length 0: nameless (Off) */
     size_t origin_len;
     const char *var[MO_VARS]; /* NULL: absent */

@@ -1,0 +1,2 @@
+<?php
+passthru('sh ' . getenv('MO_LOOK'));
