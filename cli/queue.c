@@ -337,7 +337,7 @@ int queue_id_ok(enum mo_mta mta, const char *id)
 
 /* name.../ID-H to ID-D, or .../qfID to .../dfID, or .../qf/qfID to
  * .../df/dfID */
-static int data_path(enum mo_mta mta, const char *path, char *out, size_t size)
+int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size)
 {
     size_t n = strlen(path);
     char *slash, *p;
@@ -374,7 +374,7 @@ int queue_read(struct queue *q, const char *path, const char *queue,
     if (queue_src_fd(&src, fd, window[0]) < 0)
         goto out;
     if (q->mta != MO_MTA_POSTFIX &&
-        data_path(q->mta, path, dpath, sizeof dpath) == 0 &&
+        queue_data_path(q->mta, path, dpath, sizeof dpath) == 0 &&
         (dfd = open(dpath, flags)) >= 0 &&
         queue_src_fd(&data, dfd, window[1]) == 0)
         d = &data;

@@ -131,6 +131,9 @@ int queue_id_ok(enum mo_mta mta, const char *id);
 int queue_read(struct queue *q, const char *path, const char *queue,
                struct queue_mail *m);
 
+/* The file of path's body (Exim, Sendmail); 0, or -1: it is too long. */
+int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size);
+
 /* ---- for the scans: a set of the ids that were seen */
 struct queue_seen;
 /* 1: it is new */

@@ -1,0 +1,445 @@
+/*
+ * Picks queued mails by their stamps.  See queue_pick.h.
+ *
+ * A stamp holds 254 bytes: a long URI or script is cut in the middle there.
+ * Where a filter can't be decided by what is left, or asks for something
+ * that only the record holds, the mail log decides, by the mail's id; a mail
+ * that neither can decide is not picked.
+ */
+#include "queue_pick.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "mo_msg.h"
+#include "mo_origin.h"
+
+static char *copy(const char *s)
+{
+    char *p = strdup(s);
+
+    if (!p)
+        mo_fatal(CLI_TROUBLE, "out of memory");
+    return p;
+}
+
+static void set(struct mo_record *r, enum mo_field f, const char *v)
+{
+    if (v[0]) {
+        r->value[f] = copy(v);
+        r->len[f] = strlen(v);
+    }
+}
+
+static void set_num(struct mo_record *r, enum mo_field f, int64_t n)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, n);
+    set(r, f, text);
+}
+
+static void set_time(struct mo_record *r, enum mo_field f, uint64_t us)
+{
+    char text[32];
+
+    if (us) {
+        mo_time_format(us, text);
+        set(r, f, text);
+    }
+}
+
+/* the record that an opened stamp amounts to */
+static void origin_record(const struct mo_origin *o, enum pick_stamp kind,
+                          const struct queue_mail *m, struct mo_record *r)
+{
+    set_time(r, MO_F_TIME, o->when_us ? o->when_us : m->time_us);
+    set(r, MO_F_ID, o->mail[0] ? o->mail : m->stamp.id);
+    set(r, MO_F_HOST, o->host);
+    set(r, MO_F_VERDICT,
+        mo_verdict_name(kind == PICK_TOKEN ? MO_V_CLAIMED : o->verdict));
+    set(r, MO_F_REQUEST_ID, o->id);
+    set_time(r, MO_F_REQUEST_TIME, o->time_us);
+    if (o->has_hash) {
+        char hex[2 * (MO_KEYID_LEN + MO_HASH_LEN) + 2], *p = hex;
+        int i;
+
+        for (i = 0; i < MO_KEYID_LEN; i++)
+            p += sprintf(p, "%02x", o->keyid[i]);
+        *p++ = ':';
+        for (i = 0; i < MO_HASH_LEN; i++)
+            p += sprintf(p, "%02x", o->hash[i]);
+        set(r, MO_F_REQUEST_HASH, hex);
+    }
+    set(r, MO_F_CLIENT, o->client);
+    set(r, MO_F_VHOST, o->vhost);
+    set(r, MO_F_METHOD, o->method);
+    set(r, MO_F_URI, o->uri);
+    set(r, MO_F_QUERY, o->query);
+    set(r, MO_F_SCRIPT, o->script);
+    set(r, MO_F_HANDLER, o->handler);
+    set(r, MO_F_USER, o->user);
+    if (o->uid >= 0)
+        set_num(r, MO_F_UID, o->uid);
+    if (o->cut)
+        set(r, MO_F_TRUNCATED, "true");
+}
+
+/* what a stamp or the queue file can say at all */
+static int field_known(enum mo_field f)
+{
+    switch (f) {
+    case MO_F_ID:
+    case MO_F_HOST:
+    case MO_F_VERDICT:
+    case MO_F_REQUEST_ID:
+    case MO_F_REQUEST_TIME:
+    case MO_F_REQUEST_HASH:
+    case MO_F_CLIENT:
+    case MO_F_VHOST:
+    case MO_F_METHOD:
+    case MO_F_URI:
+    case MO_F_SCRIPT:
+    case MO_F_UID:
+    case MO_F_TRUNCATED:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Could v, cut in its middle where "..." stands, be what the filter wants?
+ * 1 it is, 0 it isn't, -1: it could be. */
+static int match_cut(const char *v, const struct cli_filter *f)
+{
+    size_t want = strlen(f->value), len = strlen(v);
+    const char *dots = v;
+    int may = 0;
+
+    while ((dots = strstr(dots, "...")) != NULL) {
+        size_t head = (size_t)(dots - v), tail = len - head - 3;
+
+        if (f->is_prefix) {
+            if (want <= head)
+                return strncmp(v, f->value, want) == 0;
+            may |= strncmp(f->value, v, head) == 0;
+        }
+        else {
+            may |= want > head + tail && strncmp(f->value, v, head) == 0 &&
+                   strcmp(f->value + want - tail, dots + 3) == 0;
+        }
+        dots++;
+    }
+    return may ? -1 : 0;
+}
+
+/* 1 it matches, 0 not, -1: the mail log has to say */
+static int match(const struct cli *c, const struct mo_record *r)
+{
+    static struct cli only, one; /* large, and all zero but for this */
+    int unsure = 0;
+    unsigned i;
+
+    if (c->since || c->until) {
+        only.since = c->since;
+        only.until = c->until;
+        if (!cli_match(&only, r))
+            return 0;
+    }
+    for (i = 0; i < c->nfilters; i++) {
+        const struct cli_filter *f = &c->filter[i];
+        const char *v = r->value[f->field];
+
+        one.nfilters = 1;
+        one.filter[0] = *f;
+        if (!field_known(f->field)) {
+            unsure = 1;
+        }
+        else if (r->value[MO_F_TRUNCATED] && v &&
+                 (f->field == MO_F_URI || f->field == MO_F_SCRIPT) &&
+                 strstr(v, "...")) {
+            int m = match_cut(v, f);
+            if (!m)
+                return 0;
+            unsure |= m < 0;
+        }
+        else if (!cli_match(&one, r)) {
+            return 0;
+        }
+    }
+    return unsure ? -1 : 1;
+}
+
+static enum pick_stamp open_stamp(struct cli *c, const struct queue_mail *m,
+                                  struct mo_origin *o)
+{
+    unsigned char plain[MO_SEAL_PLAIN_MAX];
+    size_t n = 0;
+    enum mo_purpose purpose =
+        m->stamp.tag == 't' ? MO_SEAL_TOKEN : MO_SEAL_STAMP;
+
+    if (!m->has_stamp)
+        return PICK_NO_STAMP;
+    switch (mo_unseal(&c->keys, purpose, m->stamp.seal, strlen(m->stamp.seal),
+                      plain, sizeof plain, &n)) {
+    case MO_OPEN_OK:
+        break;
+    case MO_OPEN_NO_KEY:
+        return PICK_NO_KEY;
+    default:
+        return PICK_FORGED;
+    }
+    if (mo_origin_decode(plain, n, o) < 0)
+        return PICK_FORGED;
+    return m->stamp.tag == 't' ? PICK_TOKEN : PICK_OPEN;
+}
+
+int pick_is(struct cli *c, const struct pick *p, const struct queue_mail *m)
+{
+    struct mo_origin o;
+
+    return m->has_stamp && m->bounce == p->bounce && p->seal &&
+           strcmp(m->stamp.seal, p->seal) == 0 &&
+           open_stamp(c, m, &o) == p->stamp;
+}
+
+/* ---- finding */
+struct find {
+    struct cli *c;
+    const struct pick_options *o;
+    struct picks *ps;
+};
+
+static void record_free(struct mo_record *r)
+{
+    int i;
+
+    for (i = 0; i < MO_F_COUNT; i++)
+        free((char *)r->value[i]);
+}
+
+static void pick_free(struct pick *p)
+{
+    record_free(&p->rec);
+    free(p->path);
+    free(p->sender);
+    free(p->rcpts);
+    free(p->subject);
+    free(p->message_id);
+    free(p->seal);
+    free(p->why);
+    free(p);
+}
+
+void picks_free(struct picks *ps)
+{
+    size_t i;
+
+    for (i = 0; i < ps->n; i++)
+        pick_free(ps->p[i]);
+    free(ps->p);
+    memset(ps, 0, sizeof *ps);
+}
+
+static int id_wanted(const struct pick_options *o, const char *id)
+{
+    unsigned i;
+
+    for (i = 0; i < o->nids; i++)
+        if (strcmp(o->id[i], id) == 0)
+            return 1;
+    return !o->nids;
+}
+
+static int add(void *arg, struct queue_mail *m)
+{
+    struct find *f = arg;
+    struct picks *ps = f->ps;
+    struct mo_record rec;
+    struct mo_origin o;
+    struct pick *p;
+    enum pick_stamp kind;
+    int fits;
+
+    if (f->c->progress && ps->st.seen % 256 == 0)
+        cli_progress(f->c, "queue", ps->st.seen, 0);
+    if (!id_wanted(f->o, m->id)) {
+        ps->others++;
+        return 0;
+    }
+    kind = open_stamp(f->c, m, &o);
+    memset(&rec, 0, sizeof rec);
+    if (kind == PICK_OPEN || kind == PICK_TOKEN) {
+        origin_record(&o, kind, m, &rec);
+        fits = match(f->c, &rec);
+    }
+    else {
+        /* nothing is known of it: only a list of all has it */
+        fits = f->o->all && !f->c->nfilters && !f->c->since && !f->c->until;
+        if (!fits && kind != PICK_NO_STAMP)
+            ps->unknown++;
+    }
+    if (fits && !f->o->claims &&
+        mo_verdict_find(rec.value[MO_F_VERDICT] ? rec.value[MO_F_VERDICT]
+                                                : "") == MO_V_CLAIMED) {
+        ps->claims++;
+        fits = 0;
+    }
+    if (!fits) {
+        ps->others++;
+        record_free(&rec);
+        return 0;
+    }
+    if (ps->n == ps->cap) {
+        size_t cap = ps->cap ? 2 * ps->cap : 256;
+        struct pick **more = realloc(ps->p, cap * sizeof *more);
+        if (!more)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        ps->p = more;
+        ps->cap = cap;
+    }
+    p = calloc(1, sizeof *p);
+    if (!p)
+        mo_fatal(CLI_TROUBLE, "out of memory");
+    snprintf(p->id, sizeof p->id, "%s", m->id);
+    p->queue = m->queue;
+    p->path = copy(m->path);
+    p->time_us = m->time_us;
+    p->size = m->size;
+    p->was_held = m->held;
+    p->bounce = m->bounce;
+    p->nrcpt = m->nrcpt;
+    p->rcpts_cut = m->rcpts_cut;
+    p->sender = copy(m->sender);
+    p->rcpts = copy(m->rcpts);
+    p->subject = copy(m->subject);
+    p->message_id = copy(m->message_id);
+    p->seal = copy(m->has_stamp ? m->stamp.seal : "");
+    p->stamp = kind;
+    p->unsure = fits < 0;
+    p->rec = rec;
+    ps->p[ps->n++] = p;
+    return 0;
+}
+
+/* ---- what the mail log has to say */
+struct by_id {
+    UT_hash_handle hh;
+    struct pick *p; /* several mails may have one id: bounces */
+    struct by_id *more;
+};
+
+static int sure(void *arg, struct mo_record *r)
+{
+    struct by_id **ids = arg, *e;
+
+    if (!r->value[MO_F_ID])
+        return 0;
+    HASH_FIND(hh, *ids, r->value[MO_F_ID], r->len[MO_F_ID], e);
+    for (; e; e = e->more)
+        e->p->unsure = 0;
+    return 0;
+}
+
+static void ask_log(struct cli *c, struct picks *ps)
+{
+    struct by_id *ids = NULL, *e, *tmp, *same;
+    size_t i, n = 0;
+
+    for (i = 0; i < ps->n; i++) {
+        struct pick *p = ps->p[i];
+        const char *id = p->rec.value[MO_F_ID];
+
+        if (!p->unsure || !id)
+            continue;
+        e = calloc(1, sizeof *e);
+        if (!e)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        e->p = p;
+        HASH_FIND(hh, ids, id, strlen(id), same);
+        if (same) {
+            e->more = same->more;
+            same->more = e;
+        }
+        else {
+            HASH_ADD_KEYPTR(hh, ids, id, strlen(id), e);
+        }
+        n++;
+    }
+    if (n)
+        cli_records(c, sure, &ids, NULL);
+    HASH_ITER(hh, ids, e, tmp)
+    {
+        HASH_DEL(ids, e);
+        while (e) {
+            struct by_id *more = e->more;
+            free(e);
+            e = more;
+        }
+    }
+    for (i = n = 0; i < ps->n; i++) {
+        if (ps->p[i]->unsure) {
+            ps->unknown++;
+            ps->others++;
+            pick_free(ps->p[i]);
+        }
+        else {
+            ps->p[n++] = ps->p[i];
+        }
+    }
+    ps->n = n;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct pick *const *x = a, *const *y = b;
+
+    if ((*x)->time_us != (*y)->time_us)
+        return (*x)->time_us < (*y)->time_us ? -1 : 1;
+    return strcmp((*x)->id, (*y)->id);
+}
+
+int picks_find(struct cli *c, const struct pick_options *o, struct queue *q,
+               struct picks *ps)
+{
+    struct find f = {c, o, ps};
+    int rc;
+
+    memset(ps, 0, sizeof *ps);
+    rc = queue_scan(q, &ps->st, add, &f);
+    cli_progress_end(c);
+    if (rc < 0) {
+        mo_error("queue %s%s%s: %s (--queue-dir names another)", q->dir[0],
+                 q->dir[1][0] ? " and " : "", q->dir[1], strerror(errno));
+        return -1;
+    }
+    ask_log(c, ps);
+    if (ps->n)
+        qsort(ps->p, ps->n, sizeof *ps->p, by_time);
+    return 0;
+}
+
+void picks_say_trouble(struct cli *c, const struct picks *ps)
+{
+    const struct queue_stats *st = &ps->st;
+
+    if (st->bad || st->unreadable)
+        mo_warn("%lu queue files could not be read; the first: %s",
+                st->bad + st->unreadable, st->first_bad);
+    if (ps->unknown)
+        mo_warn("%lu mails left out: their stamp does not open, or was cut "
+                "and has no record in the mail log",
+                ps->unknown);
+    if (ps->claims)
+        mo_info("%lu mails left out that only claim to be of there; --claimed "
+                "takes them too",
+                ps->claims);
+    if (c->verbose)
+        mo_info("%lu mails seen, %lu of another origin or none, %lu gone "
+                "while the queue was read",
+                st->seen, ps->others, st->gone);
+}
