@@ -1,0 +1,393 @@
+/*
+ * Evidence by connection: a socket that the caller holds and that leads to a
+ * request in httpd.
+ *
+ * What the kernel says of the socket counts, not what the caller says: the
+ * peer's inode, the peer's process (SO_PEERCRED), the whole address pair in
+ * our own network namespace.  A socket whose other end is closed is an older
+ * request's.  Slots are read before the socket is looked at, so that a
+ * socket that lives then was its request's when the slot was read.
+ */
+#include "rec.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+static int alive(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = 0};
+
+    /* half closed counts as alive: mod_cgid ends the script's input so */
+    return poll(&p, 1, 0) >= 0 && (p.revents & (POLLHUP | POLLERR)) == 0;
+}
+
+/*
+ * A connection that served other requests before: the caller counts only if
+ * the chain of parents leads to the worker W that serves it, with all below
+ * W begun after the connection became this request's.  *why says what is
+ * missing.
+ */
+static int reused_sure(struct rec *r, const struct rec_chain *c,
+                       const struct mo_conn *conn)
+{
+    const struct mo_proc *w;
+    const struct mo_proc *m;
+    uid_t master;
+    uid_t worker;
+    int i;
+
+    /* W: the lowest that was there before */
+    for (i = 0; i < c->n; i++)
+        if (!mo_began_after(c->p[i].start, c->p[i].pid, conn->since,
+                            conn->last_pid))
+            break;
+    if (i == c->n)
+        return 0;
+    w = &c->p[i];
+    if (conn->kind == MO_CONN_UNIX) {
+        if (conn->listener_pid <= 0 ||
+            (w->pid != conn->listener_pid && w->ppid != conn->listener_pid))
+            return 0;
+        /* an orphan is a child of its namespace's pid 1 */
+        return mo_proc_is_init(r->proc.fd, conn->listener_pid) == 0;
+    }
+    /* Over TCP nobody says who listens.  A worker's parent is the master
+     * that it shares a session with; one of another, higher user can be no
+     * orphan's parent but pid 1. */
+    if (i + 1 >= c->n)
+        return 0;
+    m = &c->p[i + 1];
+    if (m->pid == 1 || w->session != m->session ||
+        mo_proc_uid(r->proc.fd, m->pid, &master) != 0 ||
+        mo_proc_uid(r->proc.fd, w->pid, &worker) != 0)
+        return 0;
+    return master == 0 && worker != 0 &&
+           mo_proc_is_init(r->proc.fd, m->pid) == 0;
+}
+
+/* A request whose own connection this is. */
+static void exact(struct rec *r, struct rec_evidence *e,
+                  const struct rec_board *b, const struct mo_slot *s)
+{
+    int sure = !s->conn.reused || reused_sure(r, &e->chain, &s->conn);
+    unsigned before;
+
+    if (!e->exact)
+        rec_evidence_clear(e);
+    before = e->n;
+    rec_evidence_add(e, b, s);
+    e->kind = REC_CONNECTION;
+    e->web = 1;
+    if (e->exact && e->n > before)
+        e->sure = 0; /* two sockets, two requests */
+    else if (!e->exact || sure)
+        e->sure = sure && e->n == 1;
+    e->exact = 1;
+    if (e->sure && s->conn.kind != MO_CONN_UNIX) {
+        /* nobody says who listens: W's parent, for what mails later */
+        int i;
+
+        for (i = 0; i + 1 < e->chain.n; i++) {
+            if (!mo_began_after(e->chain.p[i].start, e->chain.p[i].pid,
+                                s->start, s->last_pid)) {
+                if (e->chain.p[i + 1].pid != 1)
+                    rec_known_add(&r->boards.listeners, e->chain.p[i + 1].pid,
+                                  e->chain.p[i + 1].start);
+                break;
+            }
+        }
+    }
+}
+
+/* "…/NAME.PARENTPID" (mod_cgid), "…/PMPID.NUMBER" (mod_fcgid) */
+static int cgid_path(const char *path, int32_t parent)
+{
+    char tail[16];
+    size_t len = strlen(path);
+    int n = snprintf(tail, sizeof tail, ".%d", (int)parent);
+
+    return path[0] == '/' && len > (size_t)n &&
+           strcmp(path + len - (size_t)n, tail) == 0;
+}
+
+static int fcgid_path(const char *path, int32_t manager)
+{
+    char head[16];
+    const char *base = strrchr(path, '/');
+    int n = snprintf(head, sizeof head, "%d.", (int)manager);
+
+    return path[0] == '/' && base != NULL &&
+           strncmp(base + 1, head, (size_t)n) == 0 && base[1 + n] >= '0' &&
+           base[1 + n] <= '9' &&
+           base[1 + n + (int)strspn(base + 1 + n, "0123456789")] == '\0';
+}
+
+static int handled_by(const struct mo_slot *s, const char *prefix)
+{
+    static struct mo_origin o;
+
+    return mo_origin_decode(s->origin, s->origin_len, &o) == 0 &&
+           strncmp(o.handler, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * No connection on the board is this one, but process pid has requests.
+ * Which of them may have opened it?
+ */
+static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
+                       int fd)
+{
+    struct sockaddr_un sun;
+    socklen_t len = sizeof sun;
+    struct rec_evidence *found;
+    struct stat st;
+    struct mo_slot s;
+    struct mo_proc x;
+    uid_t uid;
+    int full = 0;
+    int cgid = 0;
+    int fcgid = 0;
+    int top; /* the process that httpd's request cannot be younger than */
+    int i;
+
+    memset(&sun, 0, sizeof sun);
+    if (getsockname(fd, (struct sockaddr *)&sun, &len) != 0 ||
+        len >= sizeof sun)
+        return;
+    if (e->daemon >= 1 && fstat(fd, &st) == 0) {
+        const struct mo_proc *d = &e->chain.p[e->daemon];
+
+        /* accepted by the cgid daemon itself, with httpd's user */
+        cgid = cgid_path(sun.sun_path, e->board->parent) &&
+               mo_proc_uid(r->proc.fd, d->pid, &uid) == 0 && uid == st.st_uid;
+        fcgid = !cgid && fcgid_path(sun.sun_path, d->pid);
+    }
+    if (e->daemon >= 0 && !cgid && !fcgid)
+        return;
+    /* a cgid script is the daemon's child; an FastCGI worker is older than
+     * its request, what is below it is not */
+    top = cgid ? e->daemon - 1 : 0;
+    found = rec_evidence_new();
+    if (found == NULL)
+        return;
+    for (i = 0; i < REC_BOARDS; i++) {
+        const struct rec_board *b = &r->boards.board[i];
+        uint32_t at = 0;
+
+        if (b->source.fd < 0)
+            continue;
+        while (mo_board_next(&b->map, pid, &at, &s)) {
+            if (b->map.head->full != 0)
+                full = 1;
+            if (s.conn.kind != MO_CONN_NONE ||
+                !rec_all_after(&e->chain, top, s.start, s.last_pid))
+                continue;
+            if (s.origin_len > 0) {
+                if (cgid &&
+                    (handled_by(&s, "proxy") || handled_by(&s, "fcgid-script")))
+                    continue;
+                if (!cgid && !fcgid && !handled_by(&s, "proxy"))
+                    continue;
+            }
+            rec_evidence_add(found, b, &s);
+        }
+    }
+    /* Looked at last: it lives, so its request was among them.  Not so where
+     * a request found no slot on a full board. */
+    if (found->n > 0 && alive(fd)) {
+        found->sure = found->n == 1 && !full;
+        /* mod_proxy keeps connections of requests that have ended; only a
+         * child with one thread has had no other beside */
+        if (!cgid && !fcgid &&
+            (mo_proc_read(r->proc.fd, pid, &x) != 0 || x.threads != 1))
+            found->sure = 0;
+        if (e->n > 0)
+            found->sure = 0;
+        for (i = 0; i < (int)found->n && i < REC_CANDIDATES; i++) {
+            struct rec_request *q = found->cand[i];
+            unsigned j;
+
+            for (j = 0; j < e->n && j < REC_CANDIDATES; j++)
+                if (e->cand[j]->board == q->board &&
+                    e->cand[j]->serial == q->serial)
+                    break;
+            if (j < e->n && j < REC_CANDIDATES) {
+                free(q);
+                continue;
+            }
+            if (e->n < REC_CANDIDATES)
+                e->cand[e->n] = q;
+            else
+                free(q);
+            e->n++;
+        }
+        if (found->n > REC_CANDIDATES)
+            e->n += found->n - REC_CANDIDATES;
+        found->n = 0;
+        e->sure = found->sure;
+        e->kind = REC_CONNECTION;
+    }
+    rec_evidence_free(found);
+}
+
+static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    struct mo_slot s;
+    struct stat st;
+    uint64_t inode = 0;
+    int worker = 0;
+    int i;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+        peer.pid <= 0)
+        return;
+    for (i = 0; i < REC_BOARDS; i++) {
+        const struct rec_board *b = &r->boards.board[i];
+        uint32_t at = 0;
+
+        if (b->source.fd < 0)
+            continue;
+        while (mo_board_next(&b->map, peer.pid, &at, &s)) {
+            worker = 1;
+            if (s.conn.kind != MO_CONN_UNIX || s.conn.inode == 0)
+                continue;
+            if (inode == 0) {
+                if (fstat(fd, &st) != 0)
+                    return;
+                inode = mo_sockdiag_peer(&r->diag, (uint64_t)st.st_ino);
+                if (inode == 0)
+                    break; /* closed, or not to be seen from here */
+            }
+            if (s.conn.inode == inode && alive(fd)) {
+                exact(r, e, b, &s);
+                return;
+            }
+        }
+    }
+    if (!worker)
+        return;
+    e->web = 1; /* it once led to httpd, at least */
+    if (!e->exact)
+        candidates(r, e, peer.pid, fd);
+}
+
+/* Both ends of our socket as httpd's end has them. */
+static int is_pair(const struct mo_conn *c, const struct sockaddr_storage *own,
+                   const struct sockaddr_storage *peer)
+{
+    if (own->ss_family == AF_INET) {
+        const struct sockaddr_in *o = (const void *)own;
+        const struct sockaddr_in *p = (const void *)peer;
+
+        return c->kind == MO_CONN_TCP4 && ntohs(o->sin_port) == c->peer_port &&
+               ntohs(p->sin_port) == c->local_port &&
+               memcmp(&o->sin_addr, c->peer, 4) == 0 &&
+               memcmp(&p->sin_addr, c->local, 4) == 0;
+    }
+    {
+        const struct sockaddr_in6 *o = (const void *)own;
+        const struct sockaddr_in6 *p = (const void *)peer;
+
+        return c->kind == MO_CONN_TCP6 && ntohs(o->sin6_port) == c->peer_port &&
+               ntohs(p->sin6_port) == c->local_port &&
+               memcmp(&o->sin6_addr, c->peer, 16) == 0 &&
+               memcmp(&p->sin6_addr, c->local, 16) == 0;
+    }
+}
+
+/* An IPv4 client of a socket that listens on [::] has a mapped address. */
+static void unmap(struct sockaddr_storage *a)
+{
+    struct sockaddr_in6 in6;
+    struct sockaddr_in *in = (void *)a;
+
+    if (a->ss_family != AF_INET6)
+        return;
+    memcpy(&in6, a, sizeof in6);
+    if (!IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+        return;
+    memset(a, 0, sizeof *a);
+    in->sin_family = AF_INET;
+    in->sin_port = in6.sin6_port;
+    memcpy(&in->sin_addr, &in6.sin6_addr.s6_addr[12], 4);
+}
+
+static void tcp_socket(struct rec *r, struct rec_evidence *e, int fd,
+                       struct sockaddr_storage *own)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    struct tcp_info info;
+    struct mo_slot s;
+    uint64_t cookie = 0;
+    int i;
+
+    memset(&peer, 0, sizeof peer);
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+        return;
+    len = sizeof cookie;
+    if (r->cookie == 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) != 0 ||
+        cookie != r->cookie)
+        return;
+    unmap(own);
+    unmap(&peer);
+    if (own->ss_family != peer.ss_family)
+        return;
+    for (i = 0; i < REC_BOARDS; i++) {
+        const struct rec_board *b = &r->boards.board[i];
+        uint32_t at;
+
+        if (b->source.fd < 0)
+            continue;
+        for (at = 0; at < b->map.nslots; at++) {
+            const struct mo_slot *hint;
+
+            if (__atomic_load_n(&b->map.owner[at], __ATOMIC_RELAXED) == 0)
+                continue;
+            /* a glance without the lock; what it hits is read properly */
+            hint = (const void *)(b->map.slots + (size_t)at * MO_SLOT_SIZE);
+            if (!is_pair(&hint->conn, own, &peer) ||
+                !mo_board_read(&b->map, at, &s) ||
+                !is_pair(&s.conn, own, &peer) || s.conn.netns != r->netns)
+                continue;
+            /* httpd has closed its end: it is CLOSE_WAIT here */
+            len = sizeof info;
+            if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+                info.tcpi_state != TCP_ESTABLISHED)
+                return;
+            exact(r, e, b, &s);
+            return;
+        }
+    }
+}
+
+void rec_evidence_connection(struct rec *r, struct rec_evidence *e, int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+
+    if (e->kind == REC_ANCESTRY || e->worker != 0)
+        return; /* kernel facts that are stronger */
+    memset(&own, 0, sizeof own);
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
+        return; /* no socket */
+    if (own.ss_family == AF_UNIX)
+        unix_socket(r, e, fd);
+    else if (own.ss_family == AF_INET || own.ss_family == AF_INET6)
+        tcp_socket(r, e, fd, &own);
+}
