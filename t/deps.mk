@@ -16,6 +16,7 @@ DEPS_TEST = \
 	mandoc \
 	procps \
 	strace \
+	postfix \
 	systemd
 
 DEPS_BENCH = \
