@@ -8,7 +8,9 @@
  *   2. dpkg is told (dpkg-divert), so that an MTA's upgrade writes P.real;
  *   3. P gets a second name, P.real (a hard link, of a link too);
  *   4. mailorigin.conf is told of P.real and of the MTA;
- *   5. a link to the wrapper is renamed over P.
+ *   5. a link to the wrapper is renamed over P; where P is a link into
+ *      /etc/alternatives, a copy, since update-alternatives puts its link
+ *      back over any link but leaves a file alone.
  * There is no moment without a working sendmail, and unwrap is one rename of
  * P.real over P: the very file that was there.
  *
@@ -48,13 +50,56 @@ static void real_name(const char *path, char real[PATH_MAX])
     snprintf(real, PATH_MAX, "%s.real", path);
 }
 
-/* Does path, a link, lead to the wrapper? */
+/* Is path a copy of the wrapper, of this version or another? */
+static int is_copy(const char *path)
+{
+    struct stat st;
+    char *text;
+    size_t len;
+    int r;
+
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+        !wrap_state_has("path", path))
+        return 0;
+    text = wrap_read_bytes(path, &len);
+    r = text != NULL && memmem(text, len, MO_CONF_PATH, strlen(MO_CONF_PATH));
+    free(text);
+    return r;
+}
+
+/* Does path lead to the wrapper? */
 static int leads_to_wrapper(const char *path)
 {
     struct stat a, b;
 
-    return stat(path, &a) == 0 && stat(MO_WRAPPER_PATH, &b) == 0 &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    if (stat(path, &a) == 0 && stat(MO_WRAPPER_PATH, &b) == 0 &&
+        a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return 1;
+    return is_copy(path);
+}
+
+static int is_alternative(const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target);
+
+    return n > 18 && strncmp(target, "/etc/alternatives/", 18) == 0;
+}
+
+/* Makes new the wrapper: a link or, where a link would not last, a copy. */
+static int make_wrapper(const char *new, int copy)
+{
+    char *text;
+    size_t len;
+    int r;
+
+    unlink(new);
+    if (!copy)
+        return symlink(MO_WRAPPER_PATH, new);
+    text = wrap_read_bytes(MO_WRAPPER_PATH, &len);
+    r = text != NULL ? wrap_write_file(new, text, len) : -1;
+    free(text);
+    return r == 0 ? chmod(new, 0755) : -1;
 }
 
 /* Does the link at path go through first, so that it needs nothing itself? */
@@ -185,8 +230,8 @@ static int wrap_one(const char *path)
         mo_error("cannot link %s to %s: %s", path, real, strerror(errno));
         goto undo_divert;
     }
-    unlink(new);
-    if (symlink(MO_WRAPPER_PATH, new) != 0 || rename(new, path) != 0) {
+    if (make_wrapper(new, is_alternative(path)) != 0 ||
+        rename(new, path) != 0) {
         mo_error("cannot put the wrapper at %s: %s", path, strerror(errno));
         unlink(new);
         unlink(real);
@@ -201,6 +246,22 @@ undo_state:
     return -1;
 }
 
+/* After an upgrade of ours a copy is of the old version: a new one. */
+static int refresh(const char *path)
+{
+    char new[PATH_MAX];
+    struct stat st;
+
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    snprintf(new, sizeof new, "%s.mailorigin", path);
+    if (make_wrapper(new, 1) == 0 && rename(new, path) == 0)
+        return 0;
+    mo_error("cannot renew the wrapper at %s: %s", path, strerror(errno));
+    unlink(new);
+    return -1;
+}
+
 static int unwrap_one(const char *path)
 {
     char real[PATH_MAX], target[PATH_MAX];
@@ -212,7 +273,7 @@ static int unwrap_one(const char *path)
     ssize_t n = readlink(path, target, sizeof target - 1);
     if (n >= 0)
         target[n] = '\0';
-    if (n >= 0 && strcmp(target, MO_WRAPPER_PATH) == 0) {
+    if ((n >= 0 && strcmp(target, MO_WRAPPER_PATH) == 0) || is_copy(path)) {
         if (had_real ? rename(real, path) != 0 : unlink(path) != 0) {
             mo_error("cannot put %s back to %s: %s", real, path,
                      strerror(errno));
@@ -399,6 +460,8 @@ static int wrap(void)
         return CLI_TROUBLE;
     }
     if (leads_to_wrapper(p)) {
+        if (refresh(p) != 0)
+            return CLI_TROUBLE;
         printf("%s is wrapped already\n", p);
     }
     else {
@@ -430,9 +493,13 @@ static int wrap(void)
         struct stat st;
 
         p = wrap_paths[i];
-        if (lstat(p, &st) != 0 || is_link_to(p, wrap_paths[0]) ||
-            leads_to_wrapper(p))
+        if (lstat(p, &st) != 0 || is_link_to(p, wrap_paths[0]))
             continue;
+        if (leads_to_wrapper(p)) {
+            if (refresh(p) != 0)
+                return CLI_TROUBLE;
+            continue;
+        }
         mta = mta_find(p, resolved, sizeof resolved, seen, sizeof seen);
         if (mta <= 0) {
             mo_error("%s is %s: left as it is; mail sent through it has no "

@@ -23,6 +23,8 @@ int wrap_write_file(const char *path, const char *text, size_t len);
 /* The text, NUL-terminated, the caller's; "" where there is no file; NULL:
  * trouble. */
 char *wrap_read_file(const char *path);
+/* The bytes and a NUL, the caller's; NULL with errno. */
+char *wrap_read_bytes(const char *path, size_t *len);
 /* Does the state file have that line? */
 int wrap_state_has(const char *what, const char *path);
 int wrap_state_change(const char *what, const char *path, int add);

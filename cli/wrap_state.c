@@ -58,26 +58,34 @@ fail:
     return -1;
 }
 
-/* The file's text, NUL-terminated; "" where there is none; NULL: trouble. */
+char *wrap_read_bytes(const char *path, size_t *len)
+{
+    FILE *f = fopen(path, "re"), *m;
+    char *text = NULL, buf[65536];
+    size_t n;
+
+    if (f == NULL)
+        return NULL;
+    m = open_memstream(&text, len);
+    while (m != NULL && (n = fread(buf, 1, sizeof buf, f)) > 0)
+        fwrite(buf, 1, n, m);
+    if (m != NULL && (fclose(m) != 0 || ferror(f))) {
+        free(text);
+        text = NULL;
+    }
+    fclose(f);
+    return text;
+}
+
 char *wrap_read_file(const char *path)
 {
-    FILE *f = fopen(path, "re");
-    char *text = NULL;
-    size_t size = 0, len = 0;
+    size_t len;
+    char *text = wrap_read_bytes(path, &len);
 
-    if (f == NULL) {
-        if (errno == ENOENT)
-            return strdup("");
+    if (text == NULL && errno == ENOENT)
+        return strdup("");
+    if (text == NULL)
         mo_error("cannot read %s: %s", path, strerror(errno));
-        return NULL;
-    }
-    FILE *m = open_memstream(&text, &size);
-    char buf[4096];
-    while (m != NULL && (len = fread(buf, 1, sizeof buf, f)) > 0)
-        fwrite(buf, 1, len, m);
-    fclose(f);
-    if (m == NULL || fclose(m) != 0)
-        return NULL;
     return text;
 }
 

@@ -179,7 +179,7 @@ sub run {
                 defined $v ? $ENV{$k} = $v : delete $ENV{$k};
             }
         }
-        unshift @cmd, 'setpriv', "--reuid=$o->{user}", "--regid=$o->{user}",
+        unshift @cmd, 'setpriv', "--reuid=$o->{user}", "--regid=" . (getpwnam $o->{user})[3],
             '--clear-groups', '--'
             if $o->{user};
         { no warnings; exec {$cmd[0]} @cmd; }

@@ -23,6 +23,12 @@ sub listing {
         slurp("$ETC/mailorigin.conf") // 'no conf';
 }
 
+# a link to it or, under alternatives, a copy
+sub is_wrapper {
+    my ($path) = @_;
+    return slurp($path) eq slurp($WRAPPER) && -x $path;
+}
+
 sub same {
     my ($before, $after, $name) = @_;
     return if ok $after eq $before, $name;
@@ -47,15 +53,14 @@ sub wrap_test {
     ($status, $out, $err) = run($MAILORIGIN, 'wrap');
     is $status, 0, 'wrap' or diag($out, $err);
     is $err, '', 'nothing on stderr';
-    is Cwd::abs_path('/usr/sbin/sendmail'), Cwd::abs_path($WRAPPER),
-        'the wrapper is in its place';
+    ok is_wrapper('/usr/sbin/sendmail'), 'the wrapper is in its place';
     like slurp("$ETC/mailorigin.conf"),
         qr{^sendmail /usr/sbin/sendmail\.real\n.*^mta \Q$mta\E\n}ms,
         'the conf names the real one and its MTA';
     like Cwd::abs_path('/usr/sbin/sendmail.real'), qr/\Q$binary\E/,
         'the real one is the MTA\'s';
     for my $p (grep { -e } '/usr/lib/sendmail') {
-        is Cwd::abs_path($p), Cwd::abs_path($WRAPPER), "$p leads there too";
+        ok is_wrapper($p), "$p leads there too";
     }
     my $wrapped = listing();
     ($status, $out) = run($MAILORIGIN, 'wrap');
@@ -75,8 +80,7 @@ sub wrap_test {
     ($status, $out, $err) = run('sh', '-c',
         'DEBIAN_FRONTEND=noninteractive dpkg -i --force-confold /mo-debs/*.deb');
     is $status, 0, 'the package is installed anew' or diag($out, $err);
-    is Cwd::abs_path('/usr/sbin/sendmail'), Cwd::abs_path($WRAPPER),
-        'the wrapper is still there';
+    ok is_wrapper('/usr/sbin/sendmail'), 'the wrapper is still there';
     like Cwd::abs_path('/usr/sbin/sendmail.real'), qr/\Q$binary\E/,
         'and the real one';
     ($status, $out, $err) = run($MAILORIGIN, 'unwrap');

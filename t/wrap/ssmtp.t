@@ -1,0 +1,11 @@
+# wrap and unwrap where sSMTP is the MTA
+use strict;
+use warnings;
+use Test::More;
+use lib "$ENV{MO_SRC}/t/lib";
+use MO::Overlay 'ssmtp';
+use MO::Test;
+use MO::Wrap;
+
+wrap_test('ssmtp', '/usr/sbin/ssmtp');
+done_testing;
