@@ -9,6 +9,7 @@ DEPS_TEST = \
 	php-cgi \
 	php-dev \
 	libapache2-mod-fcgid \
+	libapache2-mpm-itk \
 	apache2-suexec-custom \
 	clang \
 	clang-format \

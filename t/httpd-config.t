@@ -108,6 +108,8 @@ sh('umount', $PREFIX);
 
 # ---- an ordinary user
 sh('chown', '-R', 'www-data', $RUN);
+keyring();
+chown 0, 0, "$ETC/keyring";
 $h = look_httpd(run_as => 'www-data');
 my @crit = ours($h, 'crit');
 is(scalar(@crit), 1, 'an ordinary user, root\'s keyring: one line');

@@ -24,8 +24,11 @@ sub peek { return run("$BUILD/t/tools/peek", @_) }
 sub keyring {
     my ($n, $mode) = @_;
     my $key = 'ABCDEFG';
-    return spew("$ETC/keyring", sprintf("5eed5ee%d %s 2026-01-01T00:00:00Z\n",
+    my $file = spew("$ETC/keyring", sprintf("5eed5ee%d %s 2026-01-01T00:00:00Z\n",
         $n // 0, substr($key, $n // 0, 1) x 42 . 'A'), $mode // 0640);
+    # so that look.sh can open tokens
+    chown 0, scalar(getgrnam 'www-data'), $file;
+    return $file;
 }
 
 sub look_httpd {
