@@ -234,10 +234,17 @@ static void write_vhost(apr_file_t *f, const server_rec *s, server_rec *main,
 
     apr_file_puts("{", f);
     member(f, &first, "name", s->server_hostname ? s->server_hostname : "");
-    for (a = s == main ? NULL : s->addrs; a; a = a->next)
-        APR_ARRAY_PUSH(addresses, const char *) =
+    for (a = s == main ? NULL : s->addrs; a; a = a->next) {
+        const char *name =
             apr_psprintf(p, a->host_port ? "%s:%d" : "%s:*",
                          a->virthost ? a->virthost : "*", (int)a->host_port);
+
+        /* "*" is there for IPv4 and for IPv6 */
+        if (!addresses->nelts ||
+            strcmp(name, APR_ARRAY_IDX(addresses, addresses->nelts - 1,
+                                       const char *)) != 0)
+            APR_ARRAY_PUSH(addresses, const char *) = name;
+    }
     strings(f, "aliases", s->names, s->wild_names);
     apr_file_printf(f, ",\"port\":%d", (int)s->port);
     strings(f, "addresses", addresses, NULL);
