@@ -9,6 +9,8 @@
 #   $f->handler('a' [, '^x\.php$'])  lines that give .php files to the pool
 #   $f->address('a')     the path or host:port
 #   $f->start, stop, pid, log
+#   extension()          builds php/'s mailorigin.so; its path
+#   cgi()                the php-cgi program
 # A pool's further keys go into its section as they are (pm, max_children …).
 package MO::Fpm;
 use strict;
@@ -22,6 +24,20 @@ my $next_port = 9101;
 sub bin {
     my ($bin) = reverse sort glob '/usr/sbin/php-fpm*';
     return $bin // die 'no php-fpm in /usr/sbin';
+}
+
+sub cgi {
+    my ($cgi) = grep { -x } map { "$_/php-cgi" } qw(/usr/bin /usr/local/bin);
+    return $cgi // die 'no php-cgi';
+}
+
+sub extension {
+    my $dir = scratch() . '/php';
+    my ($status, $out, $err) = run('sh', '-c', 'cp -r "$1" "$2" && cd "$2" '
+        . '&& "${PHPIZE:-phpize}" && ./configure -q && make -s', 'sh',
+        "$SRC/php", $dir);
+    die "$out$err" if $status || !-e "$dir/modules/mailorigin.so";
+    return "$dir/modules/mailorigin.so";
 }
 
 sub new {

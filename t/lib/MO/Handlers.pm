@@ -6,7 +6,7 @@
 #       conf => "…", vhost_conf => sub { "…" }, httpd => {…});
 # starts a recorder and an httpd with the vhosts a.example and b.example.
 #   $row->h, $row->recorder, $row->dir (0755), $row->send (a program)
-#   $row->php / sh / perl    a script's text, that mails and answers "sent"
+#   $row->php / sh / perl / lua / python    a script's text, that mails and answers "sent"
 #   $row->put('s.php', TEXT [, MODE])   into both vhosts
 #   $row->steal('/s.php')    lays down the tokens that the scripts lie with:
 #                            of a request that is over, and one in progress
@@ -14,6 +14,8 @@
 #   $row->verdicts(plain => 'verified', stolen => 'conflict', …)
 #                            every mail's record, by the way it was sent
 #   $row->done('verified')   all well: the row's line into $MO_RESULTS
+#   customers()              users that are there for this test only, in
+#                            passwd and group: cust1 5001, cust2 5002, cust3
 #
 # A script is asked for /s.php?n=N&m=MODE and sends the mail
 # <N.MODE@VHOST>, so that the record shows who was named and who it was.
@@ -45,6 +47,44 @@ sub new {
         vhosts => [map { {name => $_, conf => $vhost->($_)} } @VHOSTS],
         %{$o{httpd} // {}});
     return $self;
+}
+
+# Mounted over the system's files in this test's namespace.
+sub customers {
+    my $dir = scratch();
+    for my $file (qw(passwd group)) {
+        my $text = slurp("/etc/$file");
+        for my $i (1 .. 3) {
+            my $id = 5000 + $i;
+            $text .= $file eq 'passwd'
+                ? "cust$i:x:$id:$id::/nonexistent:/usr/sbin/nologin\n"
+                : "cust$i:x:$id:\n";
+        }
+        spew("$dir/$file", $text, 0644);
+        my ($status, $out, $err) = run('mount', '--bind', "$dir/$file",
+            "/etc/$file");
+        die "mount: $err" if $status;
+    }
+}
+
+# suexec as Debian's apache2-suexec-custom configures it: documents in $root
+sub suexec {
+    my ($root) = @_;
+    my $dir = scratch();
+    spew("$dir/www-data", "$root\npublic_html\n", 0644);
+    my ($status, $out, $err) = run('mount', '--bind', "$dir/www-data",
+        '/etc/apache2/suexec/www-data');
+    die "mount: $err" if $status;
+    # its own log
+    run(qw(mount -t tmpfs mo-test /var/log/apache2));
+    # the alternatives' choice is the host's; ours is the custom one
+    my ($bin) = grep { -e } '/usr/lib/apache2/suexec-custom'
+        or die 'no suexec-custom';
+    my $real = '/usr/lib/apache2/suexec';
+    return if (readlink("/etc/alternatives/suexec") // '') eq $bin
+        || (readlink($real) // '') eq $bin;
+    ($status, $out, $err) = run('mount', '--bind', $bin, $real);
+    die "mount: $err" if $status;
 }
 
 sub h { $_[0]{h} }
@@ -157,6 +197,61 @@ print $? == 0 ? "sent $q{n}" : "failed $q{n}: $said";
 EOT
 }
 
+sub lua {
+    my ($self) = @_;
+    return "local dir = '$self->{dir}'\n" . <<'EOT';
+function handle(r)
+    r.content_type = 'text/plain'
+    local q = {}
+    for k, v in string.gmatch(r.args or '', '(%w+)=(%w+)') do q[k] = v end
+    if q.m == 'steal' then
+        local f = io.open(dir .. '/token.' .. q.to, 'w')
+        f:write(r.subprocess_env['MAILORIGIN_TOKEN'] or '')
+        f:close()
+        while q.to == 'now' and not r:stat(dir .. '/stop') do
+            r.usleep(50000)
+        end
+        return apache2.OK
+    end
+    local p = io.popen(dir .. '/send ' .. q.m .. ' ' .. q.n .. ' '
+        .. string.match(r.hostname, '^[a-z.]+') .. ' 2>&1; echo "=$?"')
+    local said = p:read('*a')
+    p:close()
+    if string.find(said, '=0\n$') then
+        r:puts('sent ' .. q.n)
+    else
+        r:puts('failed ' .. q.n .. ': ' .. said)
+    end
+    return apache2.OK
+end
+EOT
+}
+
+# WSGI; $from says where the token of a request is
+sub python {
+    my ($self, $from) = @_;
+    $from //= "environ.get('MAILORIGIN_TOKEN', '')";
+    return "dir = '$self->{dir}'\n" . <<'EOT' =~ s/TOKEN/$from/r;
+import os, re, subprocess, time
+
+def application(environ, start_response):
+    q = dict(p.split('=') for p in environ['QUERY_STRING'].split('&'))
+    host = re.match('[a-z.]+', environ['HTTP_HOST']).group(0)
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    if q['m'] == 'steal':
+        with open(dir + '/token.' + q['to'], 'w') as f:
+            f.write(TOKEN)
+        while q['to'] == 'now' and not os.path.exists(dir + '/stop'):
+            time.sleep(0.05)
+        return [b'']
+    p = subprocess.run([dir + '/send', q['m'], q['n'], host],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if p.returncode == 0:
+        return [b'sent ' + q['n'].encode()]
+    return [b'failed ' + q['n'].encode() + b': ' + p.stdout]
+EOT
+}
+
 sub put {
     my ($self, $file, $text, $mode) = @_;
     $self->{h}->put("$_:$file", $text, $mode) for @VHOSTS;
@@ -238,7 +333,8 @@ sub fire {
     return @bad;
 }
 
-# Who was named, and who it was: records as a list of {n, mode, vhost: the
+# Who was named, and who it was; a bearer's claim by a stolen token is no
+# naming, and says so.  Records as a list of {n, mode, vhost: the
 # truth; r: the record; named: '', 'right', 'wrong'; listed: is the right one
 # among the candidates}.
 sub judged {
@@ -247,7 +343,8 @@ sub judged {
     for my $r ($self->{recorder}->records) {
         my ($n, $mode, $vhost) =
             ($r->{message_id} // '') =~ /^<?(\d+)\.(\w+)@([a-z.]+)>?$/ or next;
-        my $named = !defined $r->{vhost} || $r->{vhost} eq '' ? ''
+        my $claim = $r->{verdict} eq 'claimed' && $mode =~ /^(?:late|now)$/;
+        my $named = $claim || !defined $r->{vhost} || $r->{vhost} eq '' ? ''
             : $r->{vhost} eq $vhost && ($r->{query} // '') =~ /\bn=$n\b/
             ? 'right' : 'wrong';
         my $listed = ($r->{candidates} // '') =~ /\b\Q$vhost\E\b/ ? 1 : 0;
