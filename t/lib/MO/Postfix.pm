@@ -1,6 +1,7 @@
 # MO::Postfix - a Postfix of the test's own.
 #
-#   my $p = MO::Postfix->new({main => "extra lines of main.cf"});
+#   my $p = MO::Postfix->new({main => "extra lines of main.cf",
+#       syslog => 1}); (it is never started)
 #   $p->start; $p->stop;
 #   $p->sendmail       the command of its sendmail, a list: it takes -t, -f, …
 #   $p->inject(TEXT, FROM, TO, …)   hands a mail in
@@ -22,6 +23,9 @@ sub new {
     my $self = bless {dir => $dir, etc => "$dir/etc", spool => "$dir/spool"},
         $class;
     mkdir "$dir/$_" for qw(etc spool lib);
+    # (without a running Postfix its programs wait for postlogd)
+    my $log = $o->{syslog} ? ''
+        : "maillog_file = $dir/maillog\nmaillog_file_prefixes = /tmp\n";
     my $master = slurp('/etc/postfix/master.cf')
         // slurp('/usr/share/postfix/master.cf.dist');
     $master =~ s/^smtp(\s+)inet/127.0.0.1:2525$1inet/m;
@@ -44,9 +48,8 @@ inet_interfaces = loopback-only
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 alias_maps =
-maillog_file = $dir/maillog
-maillog_file_prefixes = /tmp
 in_flow_delay = 0
+$log
 CF
     # unprivileged callers may name this configuration only if the default
     # one allows it; that is ours in this mount namespace

@@ -1,0 +1,125 @@
+#!/usr/bin/perl
+# purge killed at its system calls, and asked to stop: no mail is gone that
+# was not on its output, and none of another origin is gone at all.
+use strict;
+use warnings;
+use Test::More;
+use lib "$ENV{MO_SRC}/t/lib";
+use MO::Test;
+use MO::Postfix;
+
+my $p = MO::Postfix->new({syslog => 1}); # not started: postsuper works on
+                                        # its files
+spew("$ETC/keyring", slurp("$SRC/t/data/queues/keyring"), 0640);
+my ($form) = glob "$SRC/t/data/queues/postfix/hold/*"; # mail 2: hacked
+my ($good) = glob "$SRC/t/data/queues/postfix/maildrop/*";
+my $bytes = slurp($form);
+my @spam = map {sprintf 'A%02dABCDEF', $_} 1 .. 6;
+my ($other) = map {$_->[0]} grep {$_->[1] =~ /shop\@site1/}
+    map {[$_, slurp($_)]} glob "$SRC/t/data/queues/postfix/deferred/*/*";
+
+# a queue: six of hacked.example's, one of site1's
+sub fill {
+    for my $id ($p->ids(qw(incoming active deferred hold))) {
+        unlink glob("$p->{spool}/{incoming,active,deferred,hold}/$id"),
+            glob("$p->{spool}/{deferred,incoming}/?/$id");
+    }
+    spew("$p->{spool}/incoming/$_", $bytes, 0700) for @spam;
+    spew("$p->{spool}/incoming/B01ABCDEF", slurp($other), 0700);
+    for my $f ("$p->{spool}/incoming/B01ABCDEF",
+        map {"$p->{spool}/incoming/$_"} @spam) {
+        chown((getpwnam 'postfix')[2], -1, $f);
+    }
+}
+sub left {
+    my %h = map {$_ => 1} $p->ids(qw(incoming active deferred hold));
+    return \%h;
+}
+sub quiet { # what the killed one started ends by itself
+    wait_for(
+        sub {
+            !grep {(slurp("$_/comm") // '') =~ /^postsuper/
+                    && (slurp("$_/stat") // ') Z') !~ /\) [ZX]/} glob '/proc/[0-9]*';
+        },
+        'postsuper to end');
+}
+
+my @purge = ($MAILORIGIN, qw(purge --mta postfix --mta-config), $p->{etc},
+    qw(--vhost hacked.example --yes));
+
+# once in peace, counting calls
+fill();
+my $trace = scratch() . '/trace';
+my ($rc, $out, $err) = run('strace', '-o', $trace, @purge);
+is($rc, 0, 'in peace') or diag($out, $err);
+is_deeply([keys %{left()}], ['B01ABCDEF'], '... all six are gone, no other');
+my @calls = split /\n/, slurp($trace);
+my ($first) = grep {$calls[$_] =~ /^write\(1,/} 0 .. $#calls;
+ok($first, 'the list is written before anything else')
+    or diag slurp($trace);
+my ($hold) = grep {$calls[$_] =~ /^(?:clone|v?fork)/ && $_ > $first}
+    0 .. $#calls;
+ok($hold && $hold > $first, '... than the MTA is asked');
+
+# killed: at each call from the list on (under sanitizers there are more of
+# them, and each run is slow: some)
+my $step = $SAN ? 40 : @calls - $first > 90 ? int((@calls - $first) / 60) : 1;
+my ($bad, $runs, %seen) = ('', 0);
+for (my $n = $first - 3; $n <= $#calls; $n += $step) {
+    fill();
+    my ($st, $o) = run('strace', '-o', '/dev/null', '-e',
+        'inject=all:signal=SIGKILL:when=' . ($n + 1), @purge);
+    quiet();
+    my $left = left();
+    my %told = map {$_ => 1} $o =~ /^([AB]\d\dABCDEF)/mg;
+    my @untold = grep {!$left->{$_} && !$told{$_}} @spam;
+    $bad .= "call $n ($calls[$n]): @untold\n" if @untold;
+    $bad .= "call $n: another's mail\n" if !$left->{B01ABCDEF};
+    $seen{scalar keys %$left}++;
+    $runs++;
+}
+is($bad, '', "killed at $runs places: what is gone was told");
+ok($seen{7} && $seen{1}, '... before the deletion and after it')
+    or diag explain \%seen;
+
+# asked to stop (Ctrl-C, a closed terminal) before the deletion: what it held
+# goes free again
+my ($verify) = grep {$calls[$_] =~ /^wait4/ && $_ > $hold} 0 .. $#calls;
+for my $sig (qw(INT TERM HUP)) {
+    fill();
+    ($rc, $out, $err) = run('strace', '-o', '/dev/null', '-e',
+        "inject=wait4:signal=SIG$sig:when=2", @purge);
+    quiet();
+    is($rc, 2, "SIG$sig while it holds");
+    like($err, qr/interrupted; nothing is deleted/, '... says so');
+    is(scalar(keys %{left()}), 7, '... deletes nothing');
+    is(scalar(() = $p->ids('hold')), 0, '... leaves nothing on hold')
+        or diag($out, $err);
+}
+
+# an output that can't be written: nothing is done
+fill();
+($rc, $out, $err) = run('sh', '-c', '"$@" > /dev/full', 'sh', @purge);
+is($rc, 2, 'a full disk for the report');
+like($err, qr/standard output: .*nothing is changed/, '... is told');
+is(scalar(keys %{left()}), 7, '... and nothing deleted');
+
+# no copy, no deletion
+my $small = "$p->{dir}/small";
+mkdir $small;
+system('mount', '-t', 'tmpfs', '-o', 'size=16k', 'mo', $small) == 0 or die;
+fill();
+($rc, $out, $err) = run(@purge, '--save', $small);
+is($rc, 2, 'a full folder for the copies');
+opendir my $d, $small or die;
+my %kept = map {$_ => 1} grep {!/^\./} readdir $d;
+my $left = left();
+is(join(' ', grep {!$left->{$_} && !$kept{$_}} @spam), '',
+    'what has no copy is not deleted');
+ok(%kept && grep({$left->{$_}} @spam), '... and the rest is');
+is(scalar(() = $p->ids('hold')), 0, '... nothing stays on hold');
+closedir $d;
+run('umount', $small);
+like($out, qr/: no copy in \S+: No space left on device$/m, '... told by id');
+
+done_testing;
