@@ -156,6 +156,9 @@ void rec_evidence_connection(struct rec *r, struct rec_evidence *e, int fd);
 void rec_evidence_token(struct rec *r, struct rec_evidence *e, const char *text,
                         size_t len);
 
+/* When all tokens are known: a script of mod_cgid's. */
+void rec_evidence_daemon(struct rec *r, struct rec_evidence *e);
+
 /* ---- verdict.c: a pure function of the facts */
 struct rec_name { /* what tells requests apart */
     int named;

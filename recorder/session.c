@@ -154,6 +154,7 @@ static int hello(struct rec *r, struct rec_session *s, const unsigned char *msg,
             break; /* a newer wrapper's */
         }
     }
+    rec_evidence_daemon(r, s->ev);
     return rc;
 }
 

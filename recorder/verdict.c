@@ -17,20 +17,31 @@ static int same(const struct rec_name *a, const struct rec_name *b)
 
 static const char bad_token[] = "a token was shown that does not authenticate";
 
+static const char other_token[] = "its token is another request's";
+
 /* Several requests, or one with doubt. */
 static void among(const struct rec_facts *f, struct rec_verdict *v)
 {
-    const struct rec_name *token =
-        v->token >= 0 ? &f->token[v->token].name : NULL;
     unsigned named = 0;
     unsigned i;
+    unsigned t;
     int picked = -1;
+    int by = -1;
 
     v->evidence = f->kind;
-    for (i = 0; i < f->kept; i++) {
+    for (i = 0; i < f->kept; i++)
         named += f->cand[i].named != 0;
-        if (token != NULL && picked < 0 && same(&f->cand[i], token))
-            picked = (int)i;
+    /* The last one that fits: tokens come from the caller's own environment
+     * first, then from its ancestors' upwards, and the topmost is what httpd
+     * gave; below it a script may have put in another's. */
+    for (t = 0; t < f->ntokens; t++) {
+        for (i = 0; f->token[t].authentic && i < f->kept; i++) {
+            if (same(&f->cand[i], &f->token[t].name)) {
+                picked = (int)i;
+                by = (int)t;
+                break;
+            }
+        }
     }
     if (named == 0) {
         v->verdict = MO_V_HIDDEN;
@@ -40,7 +51,12 @@ static void among(const struct rec_facts *f, struct rec_verdict *v)
     else if (picked >= 0 && named == f->n) {
         v->verdict = MO_V_VERIFIED;
         v->origin = picked;
-        v->state = f->token[v->token].state;
+        v->state = f->token[by].state;
+        if (!same(&f->cand[picked], &f->token[v->token].name)) {
+            v->verdict = MO_V_CONFLICT;
+            v->claimed = 1;
+            v->reason = other_token;
+        }
     }
     else {
         v->verdict = MO_V_AMBIGUOUS;
@@ -118,7 +134,7 @@ void rec_decide(const struct rec_facts *f, struct rec_verdict *v)
         v->verdict = MO_V_CONFLICT;
         v->state = f->token[v->token].state;
         v->claimed = 1;
-        v->reason = "its token is another request's";
+        v->reason = other_token;
         return;
     }
     v->verdict = MO_V_VERIFIED;
