@@ -21,7 +21,7 @@
 # <N.MODE@VHOST>, so that the record shows who was named and who it was.
 # MODEs: plain; clear: an empty environment; forge: a made-up token; late,
 # now: the token of another customer's request, ended or in progress; nofd:
-# every descriptor closed; direct: through the language's own mail function.
+# every descriptor closed; captured: its output is read; direct: through the language's own mail function.
 package MO::Handlers;
 use strict;
 use warnings;
@@ -40,6 +40,8 @@ sub new {
     $self->{dir} = scratch();
     $self->{recorder} = $o{recorder} // MO::Recorder->new;
     spew("$self->{dir}/send", $self->send_text, 0755);
+    # an earlier row's records stay in the log
+    $self->{base} = () = $self->{recorder}->lines;
     my $vhost = $o{vhost_conf} // sub { '' };
     $self->{h} = $o{h} // MO::Httpd->new(mpm => $o{mpm},
         modules => $o{modules} // [],
@@ -57,7 +59,7 @@ sub customers {
         for my $i (1 .. 3) {
             my $id = 5000 + $i;
             $text .= $file eq 'passwd'
-                ? "cust$i:x:$id:$id::/nonexistent:/usr/sbin/nologin\n"
+                ? "cust$i:x:$id:${id}::/nonexistent:/usr/sbin/nologin\n"
                 : "cust$i:x:$id:\n";
         }
         spew("$dir/$file", $text, 0644);
@@ -111,7 +113,7 @@ lie() {
         "$wrapper" -i -t
 }
 case $mode in
-plain | direct) mail "$wrapper" -i -t ;;
+plain | direct | captured) mail "$wrapper" -i -t ;;
 clear) mail env -i "$wrapper" -i -t ;;
 forge) lie AWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1Njc4OWFiY2RlZmdoaWo ;;
 late | now) lie "$(cat "$dir/token.$mode")" ;;
@@ -168,11 +170,12 @@ if [ "$m" = steal ]; then
     while [ "$6" = now ] && [ ! -e "$dir/stop" ]; do sleep 0.05; done
     exit
 fi
-if said=$("$dir/send" "$m" "$n" "${HTTP_HOST%%:*}" 2>&1); then
-    echo "sent $n"
+# what it runs has its stdout, but where it captures what that says
+if [ "$m" = captured ]; then
+    said=$("$dir/send" "$m" "$n" "${HTTP_HOST%%:*}" 2>&1)
 else
-    echo "failed $n: $said"
-fi
+    said=; "$dir/send" "$m" "$n" "${HTTP_HOST%%:*}" 2>&1
+fi && echo "sent $n" || echo "failed $n: $said"
 EOT
 }
 
@@ -340,7 +343,8 @@ sub fire {
 sub judged {
     my ($self) = @_;
     my @out;
-    for my $r ($self->{recorder}->records) {
+    my @r = $self->{recorder}->records;
+    for my $r (@r[$self->{base} .. $#r]) {
         my ($n, $mode, $vhost) =
             ($r->{message_id} // '') =~ /^<?(\d+)\.(\w+)@([a-z.]+)>?$/ or next;
         my $claim = $r->{verdict} eq 'claimed' && $mode =~ /^(?:late|now)$/;
