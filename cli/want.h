@@ -1,0 +1,26 @@
+/*
+ * Is this line that request's?
+ */
+#ifndef MO_CLI_WANT_H
+#define MO_CLI_WANT_H
+
+#include "correlate.h"
+#include "log_format.h"
+
+/* how long a request may last, beyond its mail, for its line to be found */
+#define WANT_SLOW (600 * 1000000ull)
+
+/* A line with what is worked out of it at most once. */
+struct want_line {
+    const struct log_line *l;
+    const struct mo_keyring *keys;
+    int hashed; /* 1 + the key's index whose hash is in mac, 0: none */
+    unsigned char mac[16];
+};
+
+enum want_is { WANT_NO, WANT_SAME, WANT_EXACT };
+enum want_is want_is(const struct cli_want *w, struct want_line *line);
+/* when the request's line was written at the latest */
+uint64_t want_until(const struct cli_want *w);
+
+#endif
