@@ -30,6 +30,8 @@ sub run_all {
     if ($SAN) {
         chomp(my $asan = `cc -print-file-name=libasan.so`);
         $env{LD_PRELOAD} = $asan;
+        # opcache can't be loaded then
+        $env{PHP_INI_SCAN_DIR} = "$dir/none";
     }
     my @as = ({user => $user, env => \%env, cwd => $dir, timeout => 300});
     my ($status, $out, $err) = run(@as, $^X, 't/TEST.PL', '-start-httpd');

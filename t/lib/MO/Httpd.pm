@@ -179,7 +179,8 @@ sub environment {
         my ($status, $asan) = run(qw(cc -print-file-name=libasan.so));
         chomp $asan;
         %env = (%env, LD_PRELOAD => $asan, ASAN_OPTIONS => $ENV{ASAN_OPTIONS},
-            UBSAN_OPTIONS => $ENV{UBSAN_OPTIONS});
+            UBSAN_OPTIONS => $ENV{UBSAN_OPTIONS},
+            PHP_INI_SCAN_DIR => $ENV{PHP_INI_SCAN_DIR});
     }
     return (%env, %{$self->{env}});
 }

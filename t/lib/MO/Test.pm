@@ -101,6 +101,8 @@ $ENV{TZ} = 'UTC';
 if ($SAN) {
     $ENV{ASAN_OPTIONS} //= 'detect_leaks=0:abort_on_error=0:exitcode=99';
     $ENV{UBSAN_OPTIONS} //= 'print_stacktrace=1';
+    # opcache is loaded in a way that sanitizers cannot bear
+    $ENV{PHP_INI_SCAN_DIR} = '/nonexistent';
 }
 ($ETC, $RUN, $STATE, $LOG) = ("$PREFIX/etc/mailorigin", "$PREFIX/run",
     "$PREFIX/var/lib/mailorigin", "$PREFIX/var/log");
