@@ -20,6 +20,7 @@ struct cli_hit {
     struct cli_hit *next;
     const char *file; /* lives as long as the struct cli_found */
     char *line;
+    const void *source; /* the log that the file is of */
     int exact;
 };
 
@@ -36,7 +37,7 @@ struct cli_want {
     unsigned char keyid[4], mac[16];
     int has_hash;
     int cut; /* the uri was cut in its middle */
-    uint32_t next; /* of the same second */
+    int homeless; /* no log is of its vhost: it is looked for in all */
 };
 void cli_want_set(struct cli_want *w, const struct mo_record *r);
 

@@ -327,6 +327,23 @@ int log_format_has_time(const struct log_format *f)
     return f->last_time >= 0;
 }
 
+int log_format_odd_time(const struct log_format *f)
+{
+    int i, zone = 0, end = 1;
+
+    for (i = 0; i < f->n; i++) {
+        const struct item *it = &f->item[i];
+
+        if (it->kind != LOG_TIME) {
+            continue;
+        }
+        end &= it->is_end;
+        zone |= it->text == NULL || strstr(it->text, "sec") ||
+                strstr(it->text, "%s") || strstr(it->text, "%z");
+    }
+    return end || !zone;
+}
+
 /* ---- matching */
 
 struct match {

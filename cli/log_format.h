@@ -55,6 +55,8 @@ void log_format_free(struct log_format *f);
 const char *log_format_text(const struct log_format *f);
 int log_format_has(const struct log_format *f, enum log_part p);
 int log_format_has_time(const struct log_format *f);
+/* Is its time the request's end, or local time without a zone? */
+int log_format_odd_time(const struct log_format *f);
 
 /*
  * Parses a line (without "\n"); its parts point into it.  whole: to the
