@@ -398,6 +398,7 @@ static void mo_hooks(apr_pool_t *p)
     subrequest_filter = ap_register_output_filter(
         "MAILORIGIN_SUBREQUEST", mo_subrequest_filter, NULL,
         (ap_filter_type)(AP_FTYPE_RESOURCE - 1));
+    mo_block_hooks(p);
     ap_hook_log_transaction(mo_log_transaction, NULL, NULL,
                             APR_HOOK_REALLY_FIRST);
 }

@@ -8,6 +8,7 @@
  *   mod_mailorigin_board.c   the board over httpd's life
  *   mod_mailorigin_layout.c  the layout file
  *   mod_mailorigin_proxy.c   FastCGI connections, the forwarded token
+ *   mod_mailorigin_block.c   403 for what is blocked
  */
 #ifndef MOD_MAILORIGIN_H
 #define MOD_MAILORIGIN_H
@@ -121,5 +122,8 @@ void mo_layout_post_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 /* ---- mod_mailorigin_proxy.c */
 void mo_proxy_pre_config(apr_pool_t *p);
 void mo_proxy_post_config(apr_pool_t *p, server_rec *main);
+
+/* ---- mod_mailorigin_block.c */
+void mo_block_hooks(apr_pool_t *p);
 
 #endif
