@@ -56,7 +56,9 @@ enum mo_wire_tag {
     MO_W_ID = 15, /* VERDICT: the mail's id */
     MO_W_TEXT = 16, /* ADMIN: a command's words, one field a word;
                          REPLY: the answer, lines */
-    MO_W_STATUS = 17 /* REPLY: number: 0 done, else the exit status + 1 */
+    MO_W_STATUS = 17, /* REPLY: number: 0 done, else the exit status + 1 */
+    MO_W_ABOVE = 18 /* HELLO: number: bit N is set where the N-th TOKEN (of
+                         the first 32) is in an ancestor's environment */
 };
 
 enum mo_action {

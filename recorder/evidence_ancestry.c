@@ -57,6 +57,8 @@ void rec_evidence_add(struct rec_evidence *e, const struct rec_board *b,
         }
         q->board = b;
         q->serial = s->serial;
+        q->start = s->start;
+        q->last_pid = s->last_pid;
         q->len = s->origin_len;
         memcpy(q->origin, s->origin, s->origin_len);
         e->cand[e->n] = q;

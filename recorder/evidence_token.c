@@ -48,6 +48,17 @@ static int in_progress(struct rec *r, const struct mo_origin *o,
     return 0;
 }
 
+/* A handler under which mod_cgid may run a program: its own, or a page with
+ * SSI, whose handler is its media type. */
+static int runs_cgi(const char *handler)
+{
+    return handler[0] == '\0' || strcmp(handler, "cgi-script") == 0 ||
+           strcmp(handler, "application/x-httpd-cgi") == 0 ||
+           strcmp(handler, "server-parsed") == 0 ||
+           strcmp(handler, "default-handler") == 0 ||
+           strncmp(handler, "text/", 5) == 0;
+}
+
 /*
  * The caller is below a child of httpd that serves no request itself: the
  * cgid daemon, whose scripts' parent it is.  Its requests are those of CGI
@@ -74,8 +85,7 @@ void rec_evidence_daemon(struct rec *r, struct rec_evidence *e)
     while (mo_board_next(&e->board->map, 0, &at, &s)) {
         if (s.conn.kind != MO_CONN_NONE ||
             mo_origin_decode(s.origin, s.origin_len, &o) != 0 ||
-            (strcmp(o.handler, "cgi-script") != 0 &&
-             strcmp(o.handler, "application/x-httpd-cgi") != 0) ||
+            !runs_cgi(o.handler) ||
             !rec_all_after(&e->chain, e->daemon - 1, s.start, s.last_pid))
             continue;
         for (i = 0; i < e->ntokens; i++) {

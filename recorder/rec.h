@@ -110,6 +110,8 @@ enum rec_kind { REC_NONE = 0, REC_ANCESTRY, REC_CONNECTION, REC_TOKEN };
 struct rec_request {
     const struct rec_board *board; /* with serial: only to tell them apart */
     uint64_t serial;
+    uint64_t start; /* as on the board */
+    int32_t last_pid;
     size_t len; /* 0: a request that is not to be named */
     unsigned char origin[]; /* encoded */
 };
@@ -136,6 +138,7 @@ struct rec_evidence {
     unsigned n; /* candidates; at most REC_CANDIDATES are kept */
     struct rec_request *cand[REC_CANDIDATES];
     unsigned ntokens;
+    uint64_t above; /* bit N: token N is in an ancestor's environment */
     struct rec_token token[REC_TOKENS];
     struct rec_chain chain;
 };
@@ -167,6 +170,7 @@ struct rec_name { /* what tells requests apart */
 };
 struct rec_fact_token {
     int authentic;
+    int given; /* by the web server, as far as can be seen: it may pick */
     enum rec_state state;
     int32_t pid;
     struct rec_name name;

@@ -142,6 +142,10 @@ static int hello(struct rec *r, struct rec_session *s, const unsigned char *msg,
         case MO_W_TOKEN:
             rec_evidence_token(r, s->ev, (const char *)f.data, f.len);
             break;
+        case MO_W_ABOVE:
+            if (mo_tlv_num(&f, &s->ev->above) != 0)
+                return -1;
+            break;
         case MO_W_EXE:
             if (s->exe == NULL)
                 s->exe = kept(&f);
@@ -250,6 +254,28 @@ struct judged {
     struct mo_origin token;
 };
 
+/*
+ * May the token pick a request?  Not where it stands in the caller's own
+ * environment only, and another process of the script's put it there: that
+ * is how one lies with a token that was found.  The caller's parent gave it
+ * as the web server's worker if it is older than the requests.
+ */
+static int given(const struct rec_evidence *e, unsigned token)
+{
+    const struct mo_proc *parent = &e->chain.p[1];
+    unsigned i;
+
+    if (e->above >> token & 1)
+        return 1;
+    if (e->chain.n < 2)
+        return 0;
+    for (i = 0; i < e->n && i < REC_CANDIDATES; i++)
+        if (mo_began_after(parent->start, parent->pid, e->cand[i]->start,
+                           e->cand[i]->last_pid))
+            return 0;
+    return 1;
+}
+
 static void judge(const struct rec_evidence *e, struct judged *j)
 {
     static struct rec_name name[REC_CANDIDATES];
@@ -284,6 +310,7 @@ static void judge(const struct rec_evidence *e, struct judged *j)
             mo_origin_decode(t->origin, t->len, &scratch) != 0)
             continue;
         token[i].authentic = 1;
+        token[i].given = given(e, i);
         token[i].state = t->state;
         token[i].pid = scratch.pid;
         token[i].name.named = 1;

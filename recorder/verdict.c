@@ -35,7 +35,7 @@ static void among(const struct rec_facts *f, struct rec_verdict *v)
      * first, then from its ancestors' upwards, and the topmost is what httpd
      * gave; below it a script may have put in another's. */
     for (t = 0; t < f->ntokens; t++) {
-        for (i = 0; f->token[t].authentic && i < f->kept; i++) {
+        for (i = 0; f->token[t].given && i < f->kept; i++) {
             if (same(&f->cand[i], &f->token[t].name)) {
                 picked = (int)i;
                 by = (int)t;

@@ -44,9 +44,13 @@ static void add(struct sm_evidence *e, const char *token, int keep)
     if (e->ntokens == SM_TOKENS || len >= SM_TOKEN_MAX)
         return;
     for (i = 0; i < e->ntokens; i++)
-        if (e->tokenlen[i] == len && memcmp(e->token[i], token, len) == 0)
+        if (e->tokenlen[i] == len && memcmp(e->token[i], token, len) == 0) {
+            if (keep)
+                e->above |= 1u << i;
             return;
+        }
     if (keep) {
+        e->above |= 1u << e->ntokens;
         memcpy(e->store[e->nstored], token, len + 1);
         token = e->store[e->nstored++];
     }
@@ -130,7 +134,7 @@ void sm_evidence_find(struct sm_evidence *e)
     char **env;
     int i;
 
-    e->ntokens = e->nstored = 0;
+    e->ntokens = e->nstored = e->above = 0;
     /* ours first, and of ours the module's name before suexec's */
     for (which = 0; which < 2; which++)
         for (env = environ; env && *env; env++) {

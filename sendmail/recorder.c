@@ -161,6 +161,7 @@ static int say_hello(struct sm_recorder *r, int64_t deadline)
     mo_tlv_put_str(&out, MO_W_CWD, e->cwd);
     for (i = 0; i < e->ntokens; i++)
         mo_tlv_put(&out, MO_W_TOKEN, e->token[i], e->tokenlen[i]);
+    mo_tlv_put_num(&out, MO_W_ABOVE, e->above);
     for (done = 0;;) {
         unsigned now = n - done < MO_WIRE_FDS ? n - done : MO_WIRE_FDS;
 

@@ -51,6 +51,7 @@ void sm_mode_find(struct sm_mode *m, enum mo_mta mta, int argc,
 
 struct sm_evidence {
     unsigned ntokens;
+    unsigned above; /* bit N: an ancestor's environment has token N */
     const char *token[SM_TOKENS]; /* in the environment, or in store */
     size_t tokenlen[SM_TOKENS];
     char exe[1024]; /* the parent's; "" : not to be read */
