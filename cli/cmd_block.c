@@ -33,7 +33,7 @@ static int ask(const char *const *word, unsigned n, char **answer)
     struct timeval wait = {.tv_sec = ANSWER_SECONDS};
     struct mo_tlv_out out;
     struct mo_tlv f;
-    uint64_t status = 3;
+    uint64_t status = 0; /* 0 is not sent */
     size_t pos, len = 0;
     ssize_t got;
     unsigned i;
