@@ -1,0 +1,224 @@
+/*
+ * top: who sends most, out of the mail log: one pass, a table of the keys
+ * that occur, whatever the log's size.
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <uthash.h>
+
+#include "mo_msg.h"
+
+enum { OPT_BY, OPT_COUNT };
+static const struct cli_option options[] = {
+    {"by", "KEY", "script, vhost, uri, client, uid, verdict or hour"},
+    {"n", "NUMBER", "so many, the default is 20; 0: all"},
+    {NULL, NULL, NULL}};
+
+static const struct {
+    const char *name;
+    enum mo_field field; /* MO_F_TIME: the hour */
+} keys[] = {
+    {"script", MO_F_SCRIPT}, {"vhost", MO_F_VHOST}, {"uri", MO_F_URI},
+    {"client", MO_F_CLIENT}, {"uid", MO_F_UID},     {"verdict", MO_F_VERDICT},
+    {"hour", MO_F_TIME},
+};
+#define NKEYS (sizeof keys / sizeof *keys)
+
+struct row {
+    UT_hash_handle hh;
+    uint64_t count, passed, refused, limited, held;
+    char first[32], last[32];
+    char key[];
+};
+struct top {
+    struct row *rows;
+    enum mo_field by;
+};
+
+static void keep_time(char out[32], const char *t)
+{
+    snprintf(out, 32, "%s", t);
+}
+
+/* the local hour; an unreadable time is a row of its own */
+static const char *hour(const char *text, char out[32])
+{
+    uint64_t us;
+    struct tm tm;
+    time_t s;
+
+    if (mo_time_parse(text, &us) < 0)
+        return "";
+    s = (time_t)(us / 1000000);
+    if (!localtime_r(&s, &tm) || !strftime(out, 32, "%Y-%m-%d %H:00 %z", &tm))
+        return "";
+    return out;
+}
+
+static int add(void *arg, struct mo_record *r)
+{
+    struct top *t = arg;
+    const char *time = r->value[MO_F_TIME] ? r->value[MO_F_TIME] : "";
+    const char *key = r->value[t->by] ? r->value[t->by] : "";
+    const char *action = r->value[MO_F_ACTION] ? r->value[MO_F_ACTION] : "";
+    char text[32];
+    struct row *e;
+    size_t n;
+
+    if (t->by == MO_F_TIME)
+        key = hour(time, text);
+    n = strlen(key);
+    HASH_FIND(hh, t->rows, key, n, e);
+    if (!e) {
+        e = calloc(1, sizeof *e + n + 1);
+        if (!e)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        memcpy(e->key, key, n + 1);
+        HASH_ADD_KEYPTR(hh, t->rows, e->key, n, e);
+    }
+    e->count++;
+    switch (action[0]) {
+    case 'p':
+        e->passed++;
+        break;
+    case 'r':
+        e->refused++;
+        break;
+    case 'l':
+        e->limited++;
+        break;
+    case 'h':
+        e->held++;
+        break;
+    default:
+        break;
+    }
+    /* RFC 3339 in UTC sorts as text; several logs may overlap */
+    if (*time && (!e->first[0] || strcmp(time, e->first) < 0))
+        keep_time(e->first, time);
+    if (strcmp(time, e->last) > 0)
+        keep_time(e->last, time);
+    return 0;
+}
+
+static int by_count(const struct row *a, const struct row *b)
+{
+    if (a->count != b->count)
+        return a->count < b->count ? 1 : -1;
+    return strcmp(a->key, b->key);
+}
+static int by_key(const struct row *a, const struct row *b)
+{
+    return strcmp(a->key, b->key);
+}
+
+static void print(struct cli *c, const struct row *e)
+{
+    int first = 1;
+
+    if (c->json) {
+        putchar('{');
+        /* an absent key is an empty one, and said so */
+        if (e->key[0])
+            cli_json_str(stdout, &first, "key", e->key);
+        else {
+            fputs("\"key\":\"\"", stdout);
+            first = 0;
+        }
+        cli_json_num(stdout, &first, "count", e->count);
+        cli_json_num(stdout, &first, "passed", e->passed);
+        cli_json_num(stdout, &first, "refused", e->refused);
+        cli_json_num(stdout, &first, "limited", e->limited);
+        cli_json_num(stdout, &first, "held", e->held);
+        cli_json_str(stdout, &first, "first", e->first);
+        cli_json_str(stdout, &first, "last", e->last);
+        fputs("}\n", stdout);
+        return;
+    }
+    printf("%s%10" PRIu64 "%s %10" PRIu64 " %8" PRIu64 " %8" PRIu64
+           "  %.19s  %.19s  ",
+           cli_bold(c), e->count, cli_plain(c), e->passed, e->refused + e->held,
+           e->limited, e->first, e->last);
+    cli_print_safe(stdout, e->key[0] ? e->key : "-",
+                   e->key[0] ? strlen(e->key) : 1);
+    putchar('\n');
+}
+
+static int run(struct cli *c, int argc, char **argv)
+{
+    struct top t = {.by = MO_F_SCRIPT};
+    unsigned long bad = 0, limit = 20, n = 0;
+    struct row *e, *tmp;
+    const char *value;
+    char *end;
+    int next = 1, which;
+    size_t i;
+
+    while ((which = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
+        if (which == OPT_BY) {
+            for (i = 0; i < NKEYS && strcmp(keys[i].name, value) != 0;)
+                i++;
+            if (i == NKEYS) {
+                mo_error("--by '%s' is none of script, vhost, uri, client, "
+                         "uid, verdict, hour",
+                         value);
+                return CLI_TROUBLE;
+            }
+            t.by = keys[i].field;
+        }
+        else {
+            limit = strtoul(value, &end, 10);
+            if (*value < '0' || *value > '9' || *end) {
+                mo_error("-n '%s' is no number", value);
+                return CLI_TROUBLE;
+            }
+        }
+    }
+    if (which == -2)
+        return CLI_TROUBLE;
+    if (next < argc) {
+        mo_error("top takes no operand, and here is '%s'", argv[next]);
+        return CLI_TROUBLE;
+    }
+    if (cli_records(c, add, &t, &bad) < 0)
+        return CLI_TROUBLE;
+    HASH_SORT(t.rows, by_count);
+    /* hours in their order; the limit takes the busiest */
+    if (t.by == MO_F_TIME) {
+        HASH_ITER(hh, t.rows, e, tmp)
+        {
+            if (limit && n++ >= limit) {
+                HASH_DEL(t.rows, e);
+                free(e);
+            }
+        }
+        HASH_SORT(t.rows, by_key);
+    }
+    if (!c->json && t.rows)
+        printf("%10s %10s %8s %8s  %-19s  %-19s  %s\n", "mails", "passed",
+               "refused", "limited", "first (UTC)", "last", "key");
+    n = 0;
+    HASH_ITER(hh, t.rows, e, tmp)
+    {
+        if (n++ < limit || !limit)
+            print(c, e);
+        HASH_DEL(t.rows, e);
+        free(e);
+    }
+    if (bad && c->verbose)
+        mo_info("%lu lines are no records", bad);
+    return n ? CLI_FOUND : CLI_NOTHING;
+}
+
+const struct cli_verb cli_top = {
+    "top",
+    CLI_NEEDS_CONF,
+    run,
+    "[--by script|vhost|uri|client|uid|verdict|hour] [-n NUMBER]",
+    "who sends most",
+    options};

@@ -1,0 +1,87 @@
+#!/usr/bin/perl
+# top over a mail log made here, plain and compressed; now with a script that
+# mails while we look.
+use strict;
+use warnings;
+use Test::More;
+use lib "$ENV{MO_SRC}/t/lib";
+use MO::Test;
+use MO::Recorder;
+use MO::Httpd;
+use JSON::PP;
+
+my $json = JSON::PP->new->utf8;
+my $dir = scratch();
+sub line {
+    my (%o) = @_;
+    my $f = sub {my $v = $_[0]; $v =~ /^\d+$/ ? $v : '"' . $v . '"'};
+    return '{"time":"' . delete($o{time}) . '"'
+        . join('', map {",\"$_\":" . $f->($o{$_})} sort keys %o) . "}\n";
+}
+my $log = '';
+for my $i (0 .. 99) {
+    $log .= line(time => sprintf('2026-11-24T%02d:00:%02d.000000Z', 8 + int($i / 50), $i % 50),
+        id => "m$i", verdict => 'verified', action => $i % 10 ? 'passed' : 'refused',
+        vhost => $i % 4 ? 'a.example' : 'b.example', script => '/s' . $i % 5,
+        uid => 1000 + $i % 2, client => '192.0.2.1');
+}
+$log .= "no record\n" . line(time => '2026-11-24T09:30:00.000000Z', id => 'c',
+    verdict => 'none', action => 'passed', uid => 0);
+spew("$dir/mail.log", $log);
+run('sh', '-c', "gzip -k $dir/mail.log; zstd -q $dir/mail.log 2>/dev/null");
+
+sub top {
+    my ($rc, $out, $err) = run($MAILORIGIN, 'top', '--json', @_);
+    is($rc, 0, "top @_") or diag($err);
+    return map {$json->decode($_)} split /\n/, $out;
+}
+for my $file ('mail.log', 'mail.log.gz') {
+    my @v = top('--by', 'vhost', '--log', "$dir/$file");
+    is(join(' ', map {"$_->{key}:$_->{count}"} @v),
+        'a.example:75 b.example:25 :1', "$file by vhost");
+    is($v[0]{first}, '2026-11-24T08:00:01.000000Z', '... first');
+    is($v[0]{last}, '2026-11-24T09:00:49.000000Z', '... last');
+    is($v[0]{passed} + $v[0]{refused}, 75, '... actions');
+}
+my @log = ('--log', "$dir/mail.log");
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'script', @log)),
+    '/s0:20 /s1:20 /s2:20 /s3:20 /s4:20 :1', 'by script');
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'uid', @log)),
+    '1000:50 1001:50 0:1', 'by uid');
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'hour', @log)),
+    '2026-11-24 08:00 +0000:50 2026-11-24 09:00 +0000:51', 'by hour');
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'verdict', '-n', 1, @log)),
+    'verified:100', 'by verdict, the first');
+is((top('--by', 'vhost', '--script', '/s1', @log))[0]{count}, 15, 'filtered');
+is((run($MAILORIGIN, 'top', '--by', 'moon', @log))[0], 2, '--by moon');
+is((run($MAILORIGIN, 'top', '--vhost', 'none.example', @log))[0], 1, 'nothing');
+
+# now
+is((run($MAILORIGIN, 'now'))[0], 2, 'now: no httpd has run');
+my $r = MO::Recorder->new;
+my $h = MO::Httpd->new(mpm => 'prefork', modules => ['cgi']);
+my $go = "$dir/go";
+chmod 0777, $dir;
+$h->put('mail.cgi', <<"SH", 0755);
+#!/bin/sh
+for i in 1 2 3; do printf 'Subject: x\\n\\nx\\n' | $WRAPPER -i a\@b.example; done
+touch $dir/sent
+while [ ! -e $go ]; do sleep 0.05; done
+printf 'Content-Type: text/plain\\n\\nok\\n'
+SH
+is((run($MAILORIGIN, 'now'))[0], 1, 'now: nothing is in progress');
+my $s = $h->connect;
+$h->send_request($s, 'GET', '/mail.cgi?secret=1');
+wait_for(sub {-e "$dir/sent"}, 'three mails');
+my ($rc, $out, $err) = run($MAILORIGIN, 'now', '--json');
+is($rc, 0, 'now: one is') or diag($err);
+my $o = $json->decode((split /\n/, $out)[0]);
+is($o->{mails}, 3, '... with three mails so far');
+is($o->{script}, $h->docroot . '/mail.cgi', '... its script');
+is($o->{uri}, '/mail.cgi', '... its URI without the query');
+like($o->{pid}, qr/^\d+$/, '... its pid');
+like((run($MAILORIGIN, 'now'))[1], qr/ 3 mails .*mail\.cgi$/m, '... as text');
+is((run($MAILORIGIN, 'now', '--vhost', 'x.example'))[0], 1, '... filtered');
+spew($go, '');
+wait_for(sub {(run($MAILORIGIN, 'now'))[0] == 1}, 'its end');
+done_testing;
