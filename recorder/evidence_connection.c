@@ -36,8 +36,8 @@ static int alive(int fd)
 /*
  * A connection that served other requests before: the caller counts only if
  * the chain of parents leads to the worker W that serves it, with all below
- * W begun after the connection became this request's.  *why says what is
- * missing.
+ * W begun after the connection became this request's.  1: so it is, 0: it
+ * may be, -1: it is another request that started the caller.
  */
 static int reused_sure(struct rec *r, const struct rec_chain *c,
                        const struct mo_conn *conn)
@@ -57,6 +57,11 @@ static int reused_sure(struct rec *r, const struct rec_chain *c,
         return 0;
     w = &c->p[i];
     if (conn->kind == MO_CONN_UNIX) {
+        int l =
+            conn->listener_pid > 0 ? rec_chain_find(c, conn->listener_pid) : -1;
+
+        if (l > 0 && i < l - 1)
+            return -1; /* below the worker, and older than the request */
         if (conn->listener_pid <= 0 ||
             (w->pid != conn->listener_pid && w->ppid != conn->listener_pid))
             return 0;
@@ -77,19 +82,55 @@ static int reused_sure(struct rec *r, const struct rec_chain *c,
            mo_proc_is_init(r->proc.fd, m->pid) == 0;
 }
 
+/*
+ * Has the worker not read the request yet?  After fastcgi_finish_request() a
+ * script runs on, while httpd gives the connection to the next request: its
+ * FCGI_BEGIN_REQUEST lies there, behind what the script left of its own
+ * input.  1: so it is, 0: no, -1: what lies there can't be told.
+ */
+static int unread(int fd)
+{
+    static unsigned char buf[65536];
+    ssize_t n = recv(fd, buf, sizeof buf, MSG_PEEK | MSG_DONTWAIT);
+    size_t at = 0;
+
+    if (n <= 0)
+        return 0;
+    while (at + 8 <= (size_t)n) {
+        const unsigned char *h = buf + at;
+
+        if (h[0] != 1 || h[1] < 1 || h[1] > 11)
+            return -1; /* amid a record */
+        if (h[1] == 1)
+            return 1;
+        at += 8u + ((size_t)h[4] << 8 | h[5]) + h[6];
+    }
+    return at == (size_t)n ? 0 : -1;
+}
+
 /* A request whose own connection this is. */
 static void exact(struct rec *r, struct rec_evidence *e,
-                  const struct rec_board *b, const struct mo_slot *s)
+                  const struct rec_board *b, const struct mo_slot *s, int fd)
 {
-    int sure = !s->conn.reused || reused_sure(r, &e->chain, &s->conn);
+    int sure = 1;
     unsigned before;
+
+    e->web = 1;
+    if (s->conn.reused) {
+        int next = unread(fd);
+
+        sure = next > 0 ? -1 : reused_sure(r, &e->chain, &s->conn);
+        if (sure > 0 && next < 0)
+            sure = 0;
+    }
+    if (sure < 0)
+        return;
 
     if (!e->exact)
         rec_evidence_clear(e);
     before = e->n;
     rec_evidence_add(e, b, s);
     e->kind = REC_CONNECTION;
-    e->web = 1;
     if (e->exact && e->n > before)
         e->sure = 0; /* two sockets, two requests */
     else if (!e->exact || sure)
@@ -273,7 +314,7 @@ static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
                     break; /* closed, or not to be seen from here */
             }
             if (s.conn.inode == inode && alive(fd)) {
-                exact(r, e, b, &s);
+                exact(r, e, b, &s, fd);
                 return;
             }
         }
@@ -370,7 +411,7 @@ static void tcp_socket(struct rec *r, struct rec_evidence *e, int fd,
             if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
                 info.tcpi_state != TCP_ESTABLISHED)
                 return;
-            exact(r, e, b, &s);
+            exact(r, e, b, &s, fd);
             return;
         }
     }
