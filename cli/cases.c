@@ -68,7 +68,14 @@ static int is_known(const struct gather *g, const struct stamp *s)
     size_t i;
 
     for (i = g->first; i < g->cs->n; i++) {
-        const struct stamp *o = &g->cs->c[i].stamp;
+        struct stamp *o = &g->cs->c[i].stamp;
+
+        if (g->cs->c[i].has_stamp && o->state == STAMP_NONE && o->id[0] &&
+            (strcmp(o->id, s->id) == 0 || s->id[0] == '\0')) {
+            *o = *s; /* the same field, read further */
+            memcpy(o->id, g->cs->c[i].id, sizeof(o->id));
+            return 1;
+        }
 
         /* the same one again, as a text part or cut */
         if (g->cs->c[i].has_stamp && strcmp(o->id, s->id) == 0 &&

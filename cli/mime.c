@@ -415,7 +415,10 @@ static void give_field(struct scan *s, const struct mime_msg *m,
             return;
         }
     }
-    give_text(s, m, body, end);
+    s->rc = s->fn(s->arg, m, body, (size_t)(bodyend - body));
+    if (s->rc == 0) {
+        give_text(s, m, body, end);
+    }
 }
 
 /*

@@ -1,0 +1,78 @@
+/*
+ * Waves: bursts of mail of one origin, well above that origin's own past.
+ *
+ * Mails are counted by the minute.  A minute is hot when it has more than
+ * four times what the origin's other minutes had on average, hot ones of
+ * which don't count; hot minutes with no gap over five minutes are one burst.
+ * An origin with no past is all hot, but what goes on for a day is its past.
+ * A burst is usual, and not shown, where at least two earlier ones of about
+ * its size began at the same time of the week, or of the day: the newsletter
+ * of every Monday.
+ */
+#ifndef MO_CLI_WAVES_H
+#define MO_CLI_WAVES_H
+
+#include "cli.h"
+#include "log_format.h"
+
+#include <uthash.h>
+
+#define WAVE_HISTORY 64 /* bursts remembered of an origin */
+#define MINUTE (60 * 1000000ull)
+
+struct wave {
+    uint64_t start, end; /* us: the first and last mail */
+    unsigned long count, peak; /* peak: of one minute */
+    int usual;
+    struct mo_record first; /* of its own strings */
+};
+struct wave_origin {
+    UT_hash_handle hh;
+    uint64_t seen; /* the first mail ever, us */
+    uint64_t minute; /* that is being counted */
+    unsigned long n; /* in it */
+    uint64_t cold_mails;
+    uint64_t hot_minutes;
+    int open; /* wave is going on */
+    struct wave wave;
+    struct mo_record first; /* of the minute */
+    uint64_t minute_start, minute_end;
+    unsigned npast;
+    struct {
+        uint64_t start;
+        unsigned long count;
+    } past[WAVE_HISTORY];
+    char key[];
+};
+struct waves {
+    struct wave_origin *origins;
+    unsigned long min; /* mails that make a wave */
+    struct wave *w;
+    size_t n, cap;
+};
+/* One mail of origin key at us; r: its record, may be NULL.  Mails come about
+ * in the order of their times. */
+void waves_add(struct waves *w, const char *key, uint64_t us,
+               const struct mo_record *r);
+/* Ends what is open; w->w is in order of start. */
+void waves_end(struct waves *w);
+void waves_free(struct waves *w);
+
+/* ---- access logs in a span of time (waves_access.c) */
+typedef void access_fn(void *arg, const struct log_line *l, const char *line,
+                       size_t len);
+/* All lines of requests from..to in the logs that can hold vhost's (NULL:
+ * any); -1: wrong options, said. */
+int waves_access(struct cli *c, uint64_t from, uint64_t to, const char *vhost,
+                 access_fn *fn, void *arg);
+
+/* ---- without a mail log of ours (waves_maillog.c) */
+/* time and local user of a line by which an MTA took a mail from a local
+ * process; 0, or -1: it is none.  now: for logs without a year. */
+int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
+                 char *user, size_t size);
+int waves_maillog(struct cli *c, const char *path, struct waves *w);
+/* the dynamic requests that fit a wave in time, ranked; printed */
+int waves_guess(struct cli *c, const struct wave *w);
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * Finds waves among mails as they come.  See waves.h.
+ */
+#include "waves.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mo_msg.h"
+
+#define GAP (5 * MINUTE)
+#define DAY (24 * 60 * MINUTE)
+#define HOT 4
+#define SAME_TIME (90 * MINUTE)
+
+static void record_copy(struct mo_record *to, const struct mo_record *from)
+{
+    int i;
+
+    memset(to, 0, sizeof *to);
+    if (!from)
+        return;
+    for (i = 0; i < MO_F_COUNT; i++) {
+        if (!from->value[i] || !from->value[i][0])
+            continue;
+        to->value[i] = strdup(from->value[i]);
+        if (!to->value[i])
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        to->len[i] = strlen(to->value[i]);
+    }
+}
+
+static void record_free(struct mo_record *r)
+{
+    int i;
+
+    for (i = 0; i < MO_F_COUNT; i++)
+        free((char *)r->value[i]);
+    memset(r, 0, sizeof *r);
+}
+
+/* how far apart two moments are in a cycle */
+static uint64_t apart(uint64_t a, uint64_t b, uint64_t cycle)
+{
+    uint64_t d = (a > b ? a - b : b - a) % cycle;
+
+    return d < cycle - d ? d : cycle - d;
+}
+
+static int is_usual(const struct wave_origin *o)
+{
+    unsigned i, week = 0, day = 0;
+
+    for (i = 0; i < o->npast; i++) {
+        uint64_t start = o->past[i].start;
+
+        /* of the same burst's day, or of another size: says nothing */
+        if (o->wave.start - start < DAY / 2 ||
+            o->past[i].count * 2 < o->wave.count)
+            continue;
+        week += apart(start, o->wave.start, 7 * DAY) < SAME_TIME;
+        day += apart(start, o->wave.start, DAY) < SAME_TIME;
+    }
+    return week >= 2 || day >= 3;
+}
+
+static void close_wave(struct waves *w, struct wave_origin *o)
+{
+    if (!o->open)
+        return;
+    o->open = 0;
+    if (o->wave.count < w->min) {
+        o->cold_mails += o->wave.count; /* nothing much: a part of its past */
+        record_free(&o->wave.first);
+        return;
+    }
+    o->wave.usual = is_usual(o);
+    if (o->npast == WAVE_HISTORY) {
+        memmove(o->past, o->past + 1, sizeof o->past - sizeof *o->past);
+        o->npast--;
+    }
+    o->past[o->npast].start = o->wave.start;
+    o->past[o->npast++].count = o->wave.count;
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? 2 * w->cap : 16;
+        struct wave *more = realloc(w->w, cap * sizeof *more);
+        if (!more)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        w->w = more;
+        w->cap = cap;
+    }
+    w->w[w->n++] = o->wave;
+    memset(&o->wave, 0, sizeof o->wave);
+}
+
+static void close_minute(struct waves *w, struct wave_origin *o)
+{
+    uint64_t past;
+
+    if (!o->n)
+        return;
+    past = (o->minute - o->seen / MINUTE) > o->hot_minutes
+               ? o->minute - o->seen / MINUTE - o->hot_minutes
+               : 0;
+    /* n > HOT * cold_mails / past; without a past of an hour: hot */
+    if (past >= 60 && o->n * past <= HOT * o->cold_mails) {
+        o->cold_mails += o->n;
+    }
+    else {
+        if (o->open && (o->minute_start - o->wave.end > GAP ||
+                        o->minute_end - o->wave.start > DAY)) {
+            if (o->minute_end - o->wave.start > DAY) {
+                /* it is how this origin always is */
+                o->cold_mails += o->wave.count;
+                o->hot_minutes = 0;
+            }
+            close_wave(w, o);
+        }
+        if (!o->open) {
+            o->open = 1;
+            o->wave.start = o->minute_start;
+            o->wave.count = o->wave.peak = 0;
+            o->wave.first = o->first;
+            memset(&o->first, 0, sizeof o->first);
+        }
+        o->wave.end = o->minute_end;
+        o->wave.count += o->n;
+        if (o->n > o->wave.peak)
+            o->wave.peak = o->n;
+        o->hot_minutes++;
+    }
+    record_free(&o->first);
+    o->n = 0;
+}
+
+void waves_add(struct waves *w, const char *key, uint64_t us,
+               const struct mo_record *r)
+{
+    struct wave_origin *o;
+    size_t n = strlen(key);
+
+    HASH_FIND(hh, w->origins, key, n, o);
+    if (!o) {
+        o = calloc(1, sizeof *o + n + 1);
+        if (!o)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        memcpy(o->key, key, n + 1);
+        o->seen = us;
+        HASH_ADD_KEYPTR(hh, w->origins, o->key, n, o);
+    }
+    /* one a little late counts where we are */
+    if (us / MINUTE > o->minute || !o->n) {
+        close_minute(w, o);
+        if (us / MINUTE > o->minute)
+            o->minute = us / MINUTE;
+        o->minute_start = o->minute_end = us;
+        record_copy(&o->first, r);
+    }
+    if (us > o->minute_end)
+        o->minute_end = us;
+    o->n++;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct wave *x = a, *y = b;
+
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+void waves_end(struct waves *w)
+{
+    struct wave_origin *o, *tmp;
+
+    HASH_ITER(hh, w->origins, o, tmp)
+    {
+        close_minute(w, o);
+        close_wave(w, o);
+        HASH_DEL(w->origins, o);
+        free(o);
+    }
+    if (w->n)
+        qsort(w->w, w->n, sizeof *w->w, by_start);
+}
+
+void waves_free(struct waves *w)
+{
+    size_t i;
+
+    for (i = 0; i < w->n; i++)
+        record_free(&w->w[i].first);
+    free(w->w);
+    memset(w, 0, sizeof *w);
+}

@@ -1,0 +1,285 @@
+/*
+ * The classic correlation, for a day without a mail log of ours: bursts by
+ * local user in Postfix's, Exim's or Sendmail's log, and the dynamic requests
+ * that came at the time.  A guess, and said so.
+ */
+#include "waves.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "mo_msg.h"
+
+#define SHOWN 5
+
+/* "Nov 24 08:52:55 " or "2026-11-24T08:52:55…" or "2026-11-24 08:53:10 " */
+static int when(const char *p, size_t len, uint64_t now, uint64_t *us)
+{
+    char text[40];
+    struct tm tm;
+    time_t t;
+    size_t n = len < sizeof text - 1 ? len : sizeof text - 1;
+    const char *end;
+
+    memcpy(text, p, n);
+    text[n] = 0;
+    if (n > 19 && isdigit((unsigned char)text[0]) && text[10] == 'T') {
+        text[strcspn(text, " ")] = 0;
+        return mo_time_parse(text, us);
+    }
+    memset(&tm, 0, sizeof tm);
+    tm.tm_isdst = -1;
+    if (isdigit((unsigned char)text[0])) {
+        end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
+        if (!end)
+            return -1;
+        t = mktime(&tm);
+    }
+    else {
+        time_t today = (time_t)(now / 1000000);
+        struct tm year;
+
+        end = strptime(text, "%b %d %H:%M:%S", &tm);
+        if (!end || !localtime_r(&today, &year))
+            return -1;
+        /* the log has no year: the last one that is not in the future */
+        tm.tm_year = year.tm_year;
+        t = mktime(&tm);
+        if (t > today + 86400) {
+            tm.tm_year--;
+            tm.tm_isdst = -1;
+            t = mktime(&tm);
+        }
+    }
+    if (t == (time_t)-1)
+        return -1;
+    *us = (uint64_t)t * 1000000;
+    return 0;
+}
+
+/* what follows word, up to one of stop */
+static int after(const char *p, size_t len, const char *word, const char *stop,
+                 char *out, size_t size)
+{
+    const char *q = memmem(p, len, word, strlen(word));
+    size_t n = 0;
+
+    if (!q)
+        return -1;
+    q += strlen(word);
+    while (q < p + len && !strchr(stop, *q) && n + 1 < size)
+        out[n++] = *q++;
+    out[n] = 0;
+    return n ? 0 : -1;
+}
+
+int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
+                 char *user, size_t size)
+{
+    if (memmem(line, len, "/pickup[", 8)) {
+        if (!memmem(line, len, " from=<", 7) ||
+            after(line, len, ": uid=", " ", user, size) < 0)
+            return -1;
+    }
+    else if (memmem(line, len, " <= ", 4)) {
+        if (!memmem(line, len, " P=local", 8) ||
+            after(line, len, " U=", " ", user, size) < 0)
+            return -1;
+    }
+    else if (memmem(line, len, ": from=", 7) &&
+             memmem(line, len, "@localhost", 10)) {
+        if (after(line, len, " relay=", "@, ", user, size) < 0)
+            return -1;
+    }
+    else {
+        return -1;
+    }
+    return when(line, len, now, us);
+}
+
+int waves_maillog(struct cli *c, const char *path, struct waves *w)
+{
+    struct cli_lines *l = cli_lines_open(path);
+    uint64_t now = (uint64_t)time(NULL) * 1000000, us;
+    unsigned long n = 0;
+    char user[64], *line;
+    size_t len;
+
+    if (!l) {
+        mo_error("%s: %s", path, strerror(errno));
+        return -1;
+    }
+    while ((line = cli_lines_next(l, &len)) != NULL) {
+        struct mo_record r;
+
+        if ((++n & 4095) == 0)
+            cli_progress(c, path, cli_lines_pos(l), 0);
+        if (maillog_line(line, len, now, &us, user, sizeof user) < 0)
+            continue;
+        memset(&r, 0, sizeof r);
+        r.value[MO_F_USER] = user;
+        waves_add(w, user, us, &r);
+    }
+    cli_progress_end(c);
+    if (cli_lines_error(l))
+        mo_warn("%s: %s; going on", path, cli_lines_error(l));
+    cli_lines_close(l);
+    return 0;
+}
+
+/* ---- requests that fit */
+struct group {
+    UT_hash_handle hh;
+    unsigned long in, out, post;
+    uint64_t first; /* of those in the wave */
+    char *line;
+    double score;
+    char key[];
+};
+struct guess {
+    struct group *groups;
+    const struct wave *w;
+    uint64_t from; /* a request may begin a minute before its mails */
+};
+
+/* the path of the request, and is it one that may run a program? */
+static int path_of(const struct log_line *l, const char **path, size_t *n,
+                   int *post)
+{
+    const struct log_text *r = &l->part[LOG_REQUEST];
+    const struct log_text *u = &l->part[LOG_URI];
+    const char *p, *end, *dot = NULL;
+    static const char *const plain[] = {
+        ".css", ".js",   ".png",  ".jpg",  ".jpeg", ".gif",   ".ico", ".svg",
+        ".txt", ".woff", ".webp", ".html", ".htm",  ".woff2", ".map", ".xml"};
+    size_t i;
+
+    if (u->p && l->part[LOG_METHOD].p) {
+        *post = l->part[LOG_METHOD].n == 4 &&
+                !memcmp(l->part[LOG_METHOD].p, "POST", 4);
+        p = u->p;
+        end = p + u->n;
+    }
+    else if (r->p) {
+        *post = r->n > 5 && !memcmp(r->p, "POST ", 5);
+        p = memchr(r->p, ' ', r->n);
+        if (!p)
+            return 0;
+        p++;
+        end = memchr(p, ' ', (size_t)(r->p + r->n - p));
+        if (!end)
+            end = r->p + r->n;
+    }
+    else {
+        return 0;
+    }
+    *path = p;
+    while (p < end && *p != '?') {
+        dot = *p == '.' ? p : *p == '/' ? NULL : dot;
+        p++;
+    }
+    *n = (size_t)(p - *path);
+    for (i = 0; !*post && dot && i < sizeof plain / sizeof *plain; i++)
+        if ((size_t)(p - dot) == strlen(plain[i]) &&
+            strncasecmp(dot, plain[i], (size_t)(p - dot)) == 0)
+            return 0;
+    return 1;
+}
+
+static void count(void *arg, const struct log_line *l, const char *line,
+                  size_t len)
+{
+    struct guess *g = arg;
+    char key[1024];
+    const char *path;
+    struct group *e;
+    size_t n, klen;
+    int post;
+
+    if (!path_of(l, &path, &n, &post))
+        return;
+    klen = (size_t)snprintf(key, sizeof key, "%.*s %.*s",
+                            (int)l->part[LOG_VHOST].n,
+                            l->part[LOG_VHOST].p ? l->part[LOG_VHOST].p : "",
+                            n > 700 ? 700 : (int)n, path);
+    if (klen >= sizeof key)
+        klen = sizeof key - 1;
+    HASH_FIND(hh, g->groups, key, klen, e);
+    if (!e) {
+        e = calloc(1, sizeof *e + klen + 1);
+        if (!e)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        memcpy(e->key, key, klen);
+        HASH_ADD_KEYPTR(hh, g->groups, e->key, klen, e);
+    }
+    if (l->time_us < g->from || l->time_us > g->w->end) {
+        e->out++;
+        return;
+    }
+    e->in++;
+    e->post += (unsigned long)post;
+    if (!e->line || l->time_us < e->first) {
+        e->first = l->time_us;
+        free(e->line);
+        e->line = strndup(line, len);
+    }
+}
+
+static int by_score(const struct group *a, const struct group *b)
+{
+    return a->score < b->score   ? 1
+           : a->score > b->score ? -1
+                                 : strcmp(a->key, b->key);
+}
+
+int waves_guess(struct cli *c, const struct wave *w)
+{
+    struct guess g = {.w = w};
+    uint64_t around =
+        w->end - w->start < 30 * MINUTE ? 30 * MINUTE : w->end - w->start;
+    struct group *e, *tmp;
+    unsigned n = 0;
+    int rc;
+
+    g.from = w->start - MINUTE;
+    rc = waves_access(c, g.from - around, w->end + around, NULL, count, &g);
+    HASH_ITER(hh, g.groups, e, tmp)
+    {
+        /* many then and few else; a POST weighs twice */
+        e->score = (double)(e->in + e->post) * (double)e->in /
+                   (1.0 + (double)e->in + (double)e->out);
+    }
+    HASH_SORT(g.groups, by_score);
+    HASH_ITER(hh, g.groups, e, tmp)
+    {
+        if (e->in && n++ < SHOWN) {
+            if (c->json) {
+                int first = 1;
+
+                printf("%s{", n == 1 ? "" : ",");
+                cli_json_str(stdout, &first, "request",
+                             *e->key == ' ' ? e->key + 1 : e->key);
+                cli_json_num(stdout, &first, "in", e->in);
+                cli_json_num(stdout, &first, "around", e->out);
+                cli_json_str(stdout, &first, "line", e->line);
+                putchar('}');
+            }
+            else {
+                fputs("  a guess: ", stdout);
+                cli_print_safe(stdout, *e->key == ' ' ? e->key + 1 : e->key,
+                               strlen(e->key) - (*e->key == ' '));
+                printf("  %lu requests then, %lu around\n    ", e->in, e->out);
+                cli_print_safe(stdout, e->line, strlen(e->line));
+                putchar('\n');
+            }
+        }
+        HASH_DEL(g.groups, e);
+        free(e->line);
+        free(e);
+    }
+    return rc;
+}

@@ -1,0 +1,149 @@
+#!/usr/bin/perl
+# waves: a hacked script's burst is found among a newsletter of every Monday
+# and a busy shop, with the request that began it and the upload before it;
+# and the classic correlation over the logs of three MTAs.
+use strict;
+use warnings;
+use Test::More;
+use lib "$ENV{MO_SRC}/t/lib";
+use MO::Test;
+use JSON::PP;
+use POSIX qw(strftime);
+
+my $json = JSON::PP->new->utf8;
+my $dir = scratch();
+run($MAILORIGIN, qw(key init));
+my $monday = 1793610000; # 2026-11-02 09:00 UTC
+sub rfc {return strftime('%Y-%m-%dT%H:%M:%S', gmtime $_[0]) . '.000000Z'}
+sub clf {return strftime('%d/%b/%Y:%H:%M:%S +0000', gmtime $_[0])}
+my @mails; # [time, fields]
+my $script = "$dir/x.php";
+spew($script, '<?php');
+my $week = 7 * 86400;
+for my $w (0 .. 3) {
+    push @mails, [$monday + $w * $week + int($_ / 3),
+        {vhost => 'news.example', script => '/srv/news/send.php'}]
+        for 0 .. 199;
+}
+for (my $t = $monday - 86400; $t < $monday + 4 * $week; $t += 900) {
+    push @mails, [$t, {vhost => 'shop.example', script => '/srv/shop/order.php'}];
+}
+my $attack = $monday + 3 * $week + 7200;
+for my $i (0 .. 149) {
+    push @mails, [$attack + $i, {vhost => 'hacked.example', script => $script,
+        uri => '/x.php', method => 'POST', client => '198.51.100.9',
+        request_id => "Req$i", request_time => rfc($attack + $i - 1),
+        uid => 1001}];
+}
+# a busy site doubles its rate for a while: no wave; ten times: one
+for (my $t = $monday + 3 * $week; $t < $monday + 3 * $week + 4 * 3600; $t += 10) {
+    push @mails, [$t, {vhost => 'busy.example', script => '/srv/busy/a.php'}];
+}
+my $n = 0;
+spew("$dir/mail.log", join '', map {
+    my ($t, $f) = @$_;
+    my %f = (verdict => 'verified', action => 'passed', id => 'm' . ++$n, %$f);
+    '{"time":"' . rfc($t) . '"' . join('', map {
+        ",\"$_\":" . ($f{$_} =~ /^\d+$/ ? $f{$_} : "\"$f{$_}\"")
+    } sort keys %f) . "}\n"
+} sort {$a->[0] <=> $b->[0]} @mails);
+
+my $upload = $attack - 3600;
+utime $upload, $upload, $script;
+my $format = '%h %l %u %t \"%r\" %>s %b %{MAILORIGIN_ID}e';
+my @access = ([$upload - 20, '203.0.113.5', 'POST /other.php', 'R-o'],
+    [$upload - 1, '198.51.100.66', 'POST /upload.php?a=1', 'R-u'],
+    [$upload - 1, '198.51.100.66', 'GET /upload.php', 'R-g'],
+    map {[$attack + $_ - 1, '198.51.100.9', 'POST /x.php', "Req$_"]} 0 .. 149);
+for my $i (-400 .. 600) { # all the time
+    push @access, [$attack + 5 * $i, '192.0.2.8', 'GET /shop/index.php', "S$i"];
+}
+@access = sort {$a->[0] <=> $b->[0]} @access;
+spew("$dir/access.log", join '', map {
+    "$_->[1] - - [" . clf($_->[0]) . "] \"$_->[2] HTTP/1.1\" 200 12 $_->[3]\n"
+} @access);
+my @log = ('--log', "$dir/mail.log", '--access-log', "$dir/access.log",
+    '--log-format', $format);
+
+sub waves {
+    my ($rc, $out, $err) = run($MAILORIGIN, 'waves', '--json', @_);
+    diag($err) if $rc == 2;
+    return map {$json->decode($_)} split /\n/, $out;
+}
+my @w = waves(@log, '--since', '@' . ($monday + 3 * $week));
+my ($hit) = grep {($_->{vhost} // '') eq 'hacked.example'} @w;
+ok($hit, 'the hacked script\'s wave is found') or diag explain \@w;
+is($hit->{count}, 150, '... all of its mails');
+is($hit->{start}, rfc($attack), '... from the first');
+is($hit->{end}, rfc($attack + 149), '... to the last');
+is($hit->{script}, $script, '... its script');
+is($hit->{client}, '198.51.100.9', '... the client that set it off');
+is($hit->{request_id}, 'Req0', '... the first request');
+is($hit->{access_match}, 'exact', '... and its access_log line');
+like($hit->{access_lines}[0], qr{"POST /x\.php HTTP/1\.1" 200 12 Req0$},
+    '... that one');
+like($hit->{uploads}[-1]{line}, qr/198\.51\.100\.66 .*POST \/upload\.php/,
+    '... the request that wrote the script');
+ok(!(grep {$_->{vhost} eq 'news.example'} @w),
+    'the newsletter of every Monday is none');
+ok(!(grep {$_->{vhost} eq 'shop.example'} @w), 'the shop is none');
+my @all = waves(@log, '--all');
+is(scalar(grep {$_->{vhost} eq 'news.example'} @all), 4, '--all has it');
+is(scalar(grep {$_->{vhost} eq 'news.example' && $_->{usual}} @all), 2,
+    '... two of four by then usual');
+my ($rc, $out, $err) = run($MAILORIGIN, 'waves', @log,
+    '--since', '@' . ($attack - 60));
+is($rc, 0, 'as text');
+like($out, qr/150 mails.*\n  vhost hacked\.example  script \Q$script\E/,
+    '... what and where');
+like($out, qr/set off by 198\.51\.100\.9  POST \/x\.php  request Req0/,
+    '... by whom');
+like($out, qr/a hint: the script was last written at .*\n.*POST \/upload\.php/,
+    '... and the hint, called so');
+is((waves(@log, '--min', 1000)) + 0, 1, '--min: only the busy one\'s 1440')
+    or diag explain [map {$_->{vhost}} waves(@log, '--min', 1000)];
+is((run($MAILORIGIN, 'waves', '--min', 'x', @log))[0], 2, '--min x');
+
+# without our mail log
+my %line = (
+    postfix => sub {
+        my ($t, $u, $i) = @_;
+        return strftime('%b %e %H:%M:%S', gmtime $t)
+            . " mx postfix/pickup[77]: A${i}F: uid=$u from=<x\@y.example>\n"
+            . strftime('%b %e %H:%M:%S', gmtime $t)
+            . " mx postfix/qmgr[78]: A${i}F: from=<x\@y.example>, size=3\n";
+    },
+    exim => sub {
+        my ($t, $u, $i) = @_;
+        return strftime('%Y-%m-%d %H:%M:%S', gmtime $t)
+            . " 1xVmMA-00007j-15 <= x\@y.example U=$u P=local S=797\n"
+            . strftime('%Y-%m-%d %H:%M:%S', gmtime $t)
+            . " 1xVmMA-00007j-16 <= in\@y.example H=mx P=esmtp S=797\n";
+    },
+    sendmail => sub {
+        my ($t, $u, $i) = @_;
+        return strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', gmtime $t)
+            . " mx sendmail[99]: 6AO8waJG00$i: from=x, size=3, class=0, "
+            . "nrcpts=1, msgid=<a\@b>, relay=$u\@localhost\n";
+    });
+# (Postfix's lines have no year: it is read as the past year's where the date
+# is still to come; the access log is of the attack's)
+for my $mta (sort keys %line) {
+    my $text = '';
+    for (my $t = $attack - 40000; $t < $attack + 600; $t += 1800) {
+        $text .= $line{$mta}->($t, 'web1', 1);
+    }
+    $text .= $line{$mta}->($attack + $_, 'web2', $_) for 0 .. 149;
+    spew("$dir/$mta.log", $text);
+    my @g = waves('--from-maillog', "$dir/$mta.log", '--access-log',
+        "$dir/access.log", '--log-format', $format);
+    is(scalar @g, 1, "$mta: one wave") or diag explain \@g;
+    is($g[0]{count}, 150, '... of 150');
+    is($g[0]{user}, 'web2', '... by user');
+    is($g[0]{guess}[0]{request}, '/x.php', '... and the request, first of the'
+            . ' guesses') or diag explain $g[0];
+}
+($rc, $out) = run($MAILORIGIN, 'waves', '--from-maillog', "$dir/exim.log",
+    '--access-log', "$dir/access.log", '--log-format', $format);
+like($out, qr/a guess: \/x\.php  150 requests then, 0 around/, 'called a guess');
+done_testing;
