@@ -149,7 +149,7 @@ static const command_rec mo_commands[] = {
                       "what else may be recorded of a mail's request"),
     FLAG("MailOriginForward", forward,
          "On or Off: give the token to HTTP backends, as the request header "
-         "Mail-Origin-Token"),
+         "MailOrigin-Token"),
     {NULL}};
 
 /* ---- a request's state */

@@ -1,8 +1,8 @@
 /*
  * mailorigin.conf: for wrapper, recorder and command.  Lines of `key value`;
  * '#' begins a comment at a line's start; blanks around are no matter; a
- * value goes to the line's end.  Every key has its line in the man page
- * mailorigin.conf(5), which a test checks.  libc only.
+ * value goes to the line's end.  Every key stands in
+ * conf.d/mail/mailorigin.conf, which a test checks.  libc only.
  */
 #ifndef MO_CONF_H
 #define MO_CONF_H
