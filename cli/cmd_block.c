@@ -200,7 +200,7 @@ static int run_block(struct cli *c, int argc, char **argv)
     char until[48], *reason = NULL, *answer = NULL;
     uint64_t seconds;
     unsigned n = 4;
-    int next = 1, which, rc;
+    int next = 1, which, rc, hold = 0;
 
     while ((which = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
         if (which <= B_UID) {
@@ -232,6 +232,7 @@ static int run_block(struct cli *c, int argc, char **argv)
         }
         else if (which == B_HOLD) {
             word[n++] = "action=hold";
+            hold = 1;
         }
         else if (which == B_HTTP) {
             word[n++] = "http=1";
@@ -251,8 +252,13 @@ static int run_block(struct cli *c, int argc, char **argv)
         return CLI_TROUBLE;
     }
     rc = ask_or_say(word, n, &answer);
-    if (rc == CLI_FOUND)
+    if (rc == CLI_FOUND) {
         print_lines(c, answer);
+        if (hold && c->conf.hold == MO_HOLD_DEFER)
+            mo_info("its mails are refused for now (exit 75), since %s has no "
+                    "`hold header`",
+                    MO_CONF_PATH);
+    }
     free(answer);
     free(reason);
     return rc;
@@ -322,7 +328,7 @@ static int run_blocks(struct cli *c, int argc, char **argv)
 
 const struct cli_verb cli_block = {
     "block",
-    CLI_NO_FILTERS,
+    CLI_NO_FILTERS | CLI_NEEDS_CONF,
     run_block,
     "--script PATH|--vhost NAME|--dir PATH|--uri-prefix PATH|--client "
     "ADDRESS|--uid N [--for 2h] [--hold] [--http] [--reason TEXT]",

@@ -47,7 +47,7 @@ install-files: build
 	    $(FILL) $$m > $(BUILD)/filled && install -m 644 $(BUILD)/filled \
 	        $(I)$(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; done
 	install -m 644 conf.d/mailorigin.bash $(I)$(COMPLETIONS)/mailorigin
-	install -m 644 README.md CHANGES $(I)$(DOCDIR)/
+	install -m 644 README.md CHANGES conf.d/mail/holding.txt $(I)$(DOCDIR)/
 	for f in $(wildcard conf.d/share/*); do \
 	    install -m 755 $$f $(I)$(MO_SHARE)/ || exit 1; done
 	$(call fill,conf.d/httpd/mailorigin.load,$(HTTPDCONF)/mailorigin.load)

@@ -11,6 +11,9 @@
 
 enum mo_on_failure { MO_FAIL_SEND, MO_FAIL_REFUSE };
 enum mo_handover { MO_HANDOVER_MEMFD, MO_HANDOVER_PIPE };
+/* what `block --hold` does: refuse for now, or let go with "hold=1" in the
+ * field, by which a rule of the MTA's puts it on hold */
+enum mo_hold { MO_HOLD_DEFER, MO_HOLD_HEADER };
 enum mo_disclose {
     MO_DISCLOSE_NONE,
     MO_DISCLOSE_VHOST,
@@ -58,6 +61,7 @@ struct mo_conf {
     enum mo_handover handover;
     char header[64]; /* the field's name */
     enum mo_disclose disclose;
+    enum mo_hold hold;
     char log[MO_CONF_VALUE];
     unsigned budget; /* mails a minute that a uid may send; 0: no end */
     unsigned nlimits;

@@ -6,7 +6,8 @@
  *
  * s= is a stamp (mo_seal.h, MO_SEAL_STAMP) or, where no recorder answered,
  * t= with the token as it was.  With `disclose` in the conf: vhost=, script=
- * or uri= before s=, percent-encoded outside A-Za-z0-9._~/-.
+ * or uri= before s=, percent-encoded outside A-Za-z0-9._~/-.  A mail that the
+ * MTA is to hold has hold=1 after id=.
  */
 #ifndef MO_HEADER_H
 #define MO_HEADER_H
@@ -14,6 +15,7 @@
 #include <stddef.h>
 
 #define MO_HEADER_NAME "Mail-Origin"
+#define MO_HEADER_HOLD "hold=1"
 #define MO_HEADER_MAX 8192 /* bytes of a whole field, folds included */
 
 /*

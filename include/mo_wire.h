@@ -65,7 +65,7 @@ enum mo_action {
     MO_PASSED = 1,
     MO_REFUSED = 2, /* exit 77, 550 5.7.1 */
     MO_LIMITED = 3, /* exit 75, 451 4.7.1 */
-    MO_HELD = 4 /* goes on, into the MTA's hold queue */
+    MO_HELD = 4 /* goes on; by its header field the MTA holds it */
 };
 
 /* Begins a message of that type in buf (MO_WIRE_MAX bytes will do). */

@@ -220,6 +220,17 @@ static int set_handover(struct mo_conf *c, const char *v, struct err *e)
     return 0;
 }
 
+static int set_hold(struct mo_conf *c, const char *v, struct err *e)
+{
+    static const char *const words[] = {"defer", "header", NULL};
+    int i = one_of(v, words, e);
+
+    if (i < 0)
+        return -1;
+    c->hold = (enum mo_hold)i;
+    return 0;
+}
+
 static int set_header(struct mo_conf *c, const char *v, struct err *e)
 {
     /* fields that a mail has by itself: the wrapper would drop them */
@@ -377,12 +388,19 @@ static const struct key {
     const char *name;
     int (*set)(struct mo_conf *c, const char *value, struct err *e);
 } keys[] = {
-    {"sendmail", set_sendmail},     {"mta", set_mta},
-    {"on-failure", set_on_failure}, {"timeout", set_timeout},
-    {"handover", set_handover},     {"header", set_header},
-    {"disclose", set_disclose},     {"log", set_log},
-    {"budget", set_budget},         {"limit", set_limit},
-    {"alert", set_alert},           {"access-log", set_access_log},
+    {"sendmail", set_sendmail},
+    {"mta", set_mta},
+    {"on-failure", set_on_failure},
+    {"timeout", set_timeout},
+    {"handover", set_handover},
+    {"header", set_header},
+    {"disclose", set_disclose},
+    {"log", set_log},
+    {"hold", set_hold},
+    {"budget", set_budget},
+    {"limit", set_limit},
+    {"alert", set_alert},
+    {"access-log", set_access_log},
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -402,6 +420,7 @@ void mo_conf_defaults(struct mo_conf *c)
     c->handover = MO_HANDOVER_MEMFD;
     strcpy(c->header, MO_HEADER_NAME);
     c->disclose = MO_DISCLOSE_NONE;
+    c->hold = MO_HOLD_DEFER;
     strcpy(c->log, MO_LOG_PATH);
     c->budget = 0;
     c->nlimits = 0;

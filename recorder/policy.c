@@ -213,7 +213,9 @@ void rec_policy_rule(struct rec_policy *p, const struct mo_conf *conf,
                  mo_block_type_name(b->type), b->reason[0] != '\0' ? ": " : "");
         strncat(out->reason, b->reason,
                 sizeof out->reason - strlen(out->reason) - 1);
-        if (b->action == MO_REFUSED)
+        if (b->action == MO_HELD && conf->hold == MO_HOLD_DEFER)
+            out->action = MO_LIMITED;
+        if (out->action != MO_HELD)
             return; /* what is refused does not count */
     }
     if (conf->budget != 0 && who->uid != 0) {

@@ -300,11 +300,12 @@ void rec_alert_run(struct rec_alerts *a, const char *program, const char *json,
 void rec_alerts_reap(struct rec_alerts *a);
 
 /* ---- stamp.c */
-/* The header field of a mail: origin NULL: nobody.  Returns its length. */
+/* The header field of a mail: origin NULL: nobody; hold: it tells the MTA to
+ * hold the mail.  Returns its length. */
 size_t rec_stamp(const struct mo_conf *conf, const struct mo_keyring *keys,
                  const char *host, const struct mo_origin *origin,
                  enum mo_verdict verdict, const char *id, uint64_t now_us,
-                 uint32_t uid, char *out, size_t size);
+                 uint32_t uid, int hold, char *out, size_t size);
 
 /* ---- keys.c */
 void rec_keys_read(struct rec *r);

@@ -563,8 +563,9 @@ static int mail(struct rec *r, struct rec_session *s, const unsigned char *msg,
         memcpy(id, seen->id, sizeof id);
     else
         mo_random_id(id);
-    header_len = rec_stamp(&r->conf, &r->keys, r->host, j.origin, j.v.verdict,
-                           id, now, s->uid, header, sizeof header);
+    header_len =
+        rec_stamp(&r->conf, &r->keys, r->host, j.origin, j.v.verdict, id, now,
+                  s->uid, ruling.action == MO_HELD, header, sizeof header);
     n = record(r, s, &m, &j, id, now, &ruling, line);
     if (seen == NULL)
         seen = rec_seen_add(r->seen, s->uid, m.nonce);

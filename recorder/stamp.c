@@ -47,12 +47,13 @@ static void disclosed(enum mo_disclose what, const struct mo_origin *o,
 size_t rec_stamp(const struct mo_conf *conf, const struct mo_keyring *keys,
                  const char *host, const struct mo_origin *origin,
                  enum mo_verdict verdict, const char *id, uint64_t now_us,
-                 uint32_t uid, char *out, size_t size)
+                 uint32_t uid, int hold, char *out, size_t size)
 {
     static struct mo_origin o;
     unsigned char plain[MO_STAMP_MAX];
     char seal[1024];
-    char extra[DISCLOSE_MAX + 40];
+    char extra[DISCLOSE_MAX + 50];
+    size_t marked = 0;
     size_t n;
 
     if (origin != NULL)
@@ -69,11 +70,13 @@ size_t rec_stamp(const struct mo_conf *conf, const struct mo_keyring *keys,
     if (n == 0 ||
         mo_seal(keys, MO_SEAL_STAMP, plain, n, seal, sizeof seal) == 0)
         seal[0] = '\0';
+    if (hold)
+        marked = (size_t)sprintf(extra, "%s", MO_HEADER_HOLD "; ");
     /* a claim is shown to nobody as if it were so */
     disclosed(verdict == MO_V_VERIFIED || verdict == MO_V_CONFLICT
                   ? conf->disclose
                   : MO_DISCLOSE_NONE,
-              origin, extra, sizeof extra);
+              origin, extra + marked, sizeof extra - marked);
     return mo_header_format(out, size, conf->header, id,
                             extra[0] != '\0' ? extra : NULL, 's',
                             seal[0] != '\0' ? seal : NULL);

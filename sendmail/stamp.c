@@ -99,7 +99,9 @@ void sm_stamp(struct sm_stamp *s, struct sm_recorder *r,
                  : s->action == MO_REFUSED ? "refused by this server's policy"
                  : s->action == MO_HELD    ? "held by this server's policy"
                                            : "over a limit, try later");
-        if (v.action != MO_PASSED)
+        if (s->action == MO_HELD && v.headerlen > 0)
+            s->action = MO_PASSED; /* its field tells the MTA */
+        if (s->action != MO_PASSED)
             return;
         if (v.headerlen == 0)
             v.headerlen = mo_header_format(v.header, sizeof(v.header),

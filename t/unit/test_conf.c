@@ -77,6 +77,9 @@ static void test_values(void **state)
     assert_int_equal(c.timeout_ms, 3000);
     good("handover pipe");
     assert_int_equal(c.handover, MO_HANDOVER_PIPE);
+    assert_int_equal(c.hold, MO_HOLD_DEFER);
+    good("hold header");
+    assert_int_equal(c.hold, MO_HOLD_HEADER);
     good("header Origin-Of-Mail");
     assert_string_equal(c.header, "Origin-Of-Mail");
     good("disclose uri");
@@ -121,6 +124,8 @@ static void test_refused(void **state)
         "timeout -1s",
         "timeout 99999999999999999999s",
         "handover file",
+        "hold",
+        "hold yes",
         "header",
         "header X Y",
         "header Subject",
