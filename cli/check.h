@@ -30,6 +30,8 @@ void check_php(struct check *k);
 void check_proc(struct check *k);
 void check_files(struct check *k);
 void check_relay(struct check *k);
+/* check_hold.c: `hold header` has its rule in the MTA */
+void check_hold(struct check *k);
 /* check_send.c: the chain end to end */
 void check_send(struct check *k, const char *address, const char *url);
 

@@ -178,6 +178,7 @@ static int run_check(struct cli *c, int argc, char **argv)
     check_httpd(&k);
     check_recorder(&k);
     check_sendmail(&k);
+    check_hold(&k);
     check_php(&k);
     check_proc(&k);
     check_files(&k);

@@ -1,6 +1,6 @@
 # MO::Hold - block --hold over a real MTA, with the rule of
 # conf.d/mail/holding.txt, inside MO::Overlay.
-#   hold_test('exim' or 'sendmail');
+#   hold_test('postfix', 'exim', or 'sendmail');
 package MO::Hold;
 use strict;
 use warnings;
@@ -22,6 +22,13 @@ sub rule {
 }
 
 my %setup = (
+    postfix => sub {
+        my ($main, $map) = split /(?=^\/)/m, rule('Postfix');
+        my ($path) = $main =~ m{regexp:(\S+)};
+        spew($path, $map);
+        run('postconf', '-e', $main =~ s/\s+\z//r);
+        run('postfix', 'reload');
+    },
     exim => sub {
         my $t = '/etc/exim4/exim4.conf.template';
         my $conf = slurp($t);
@@ -43,6 +50,13 @@ my %setup = (
             'sendmail to start');
     });
 
+# what check says of it
+sub fact {
+    my ($line) = (run($MAILORIGIN, 'check', '--json', '--no-relay'))[1]
+        =~ /^(.*"check":"hold".*)$/m;
+    return $line // '';
+}
+
 sub queued {
     my $json = JSON::PP->new->utf8;
     return map { $json->decode($_) }
@@ -54,7 +68,9 @@ sub hold_test {
     mta_start($mta);
     my $r = MO::Recorder->new(conf => "hold header\n");
     is((run($MAILORIGIN, 'wrap'))[0], 0, 'wrap');
+    like(fact(), qr/"state":"broken"/, 'check: the MTA has no rule yet');
     $setup{$mta}->();
+    like(fact(), qr/"state":"ok"/, 'check: now it has');
     my $send = sub {
         my ($subject, @args) = @_;
         return run({in => "Subject: $subject\nTo: alice\n\nx\n"},
