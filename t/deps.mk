@@ -10,6 +10,9 @@ DEPS_TEST = \
 	php-dev \
 	libapache2-mod-fcgid \
 	libapache2-mpm-itk \
+	libapache2-mod-wsgi-py3 \
+	gunicorn \
+	nodejs \
 	apache2-suexec-custom \
 	clang \
 	clang-format \

@@ -77,8 +77,11 @@ sub suexec {
     my ($status, $out, $err) = run('mount', '--bind', "$dir/www-data",
         '/etc/apache2/suexec/www-data');
     die "mount: $err" if $status;
-    # its own log
-    run(qw(mount -t tmpfs mo-test /var/log/apache2));
+    # its own log, in a folder that is the package's to make
+    ($status, $out, $err) = run(qw(mount -t tmpfs -o mode=755 mo-test
+        /var/log));
+    die "mount: $err" if $status;
+    mkdir '/var/log/apache2' or die "/var/log/apache2: $!";
     # the alternatives' choice is the host's; ours is the custom one
     my ($bin) = grep { -e } '/usr/lib/apache2/suexec-custom'
         or die 'no suexec-custom';
