@@ -1,6 +1,7 @@
 # MO::Recorder - the installed recorder, with a conf, a keyring and a sink.
 #   my $r = MO::Recorder->new;    (conf => "extra lines\n", sink => MO::Sink,
-#                                  start => 0, user => NAME)
+#                                  start => 0, user => NAME, passed => 1)
+#   passed: its socket is ours, as systemd's would be, and outlives it
 #   $r->start, stop, kill, hup, restart, pid, alive
 #   $r->sink                      the MO::Sink that stands for sendmail
 #   $r->conf("extra lines\n")     writes mailorigin.conf anew
@@ -13,13 +14,15 @@ use strict;
 use warnings;
 use JSON::PP ();
 use POSIX ();
+use Fcntl ();
 use Socket ();
+use MO::Wire ();
 use MO::Sink;
 use MO::Test;
 
 sub new {
     my ($class, %o) = @_;
-    my $self = bless {pid => 0, user => $o{user}, stderr => "$LOG/recorder.err",
+    my $self = bless {pid => 0, user => $o{user}, passed => $o{passed}, stderr => "$LOG/recorder.err",
         mail_log => "$LOG/mail.log"}, $class;
     $self->{sink} = $o{sink} // MO::Sink->new;
     $self->conf($o{conf} // '');
@@ -44,8 +47,10 @@ sub conf {
 sub start {
     my ($self) = @_;
     die 'recorder already runs' if $self->{pid};
+    $self->listen if $self->{passed} && !$self->{listener};
     my $pid = fork // die "fork: $!";
     if (!$pid) {
+        $self->pass_listener if $self->{passed};
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $self->{stderr};
         open STDERR, '>>', $self->{stderr};
@@ -64,10 +69,35 @@ sub start {
     return $self;
 }
 
-# can its socket be connected to?
+sub listen {
+    my ($self) = @_;
+    my $path = "$RUN/recorder.sock";
+    socket(my $s, Socket::AF_UNIX(), Socket::SOCK_SEQPACKET(), 0)
+        or die "socket: $!";
+    unlink $path;
+    bind($s, Socket::pack_sockaddr_un($path)) or die "$path: $!";
+    chmod 0666, $path;
+    listen($s, 4096) or die "$path: $!";
+    $self->{listener} = $s;
+}
+
+# as descriptor 3, in the child
+sub pass_listener {
+    my ($self) = @_;
+    my $fd = fileno $self->{listener};
+    if ($fd == 3) {
+        fcntl($self->{listener}, Fcntl::F_SETFD(), 0);
+    }
+    else {
+        POSIX::dup2($fd, 3);
+    }
+    @ENV{qw(LISTEN_PID LISTEN_FDS)} = ($$, 1);
+}
+
+# does it answer a PING?
 sub answers {
-    socket(my $s, Socket::AF_UNIX(), Socket::SOCK_SEQPACKET(), 0) or return 0;
-    return connect($s, Socket::pack_sockaddr_un("$RUN/recorder.sock"));
+    my $c = MO::Wire->connect or return 0;
+    return defined $c->ping;
 }
 
 # has it not ended? (and reaps it if it has)
