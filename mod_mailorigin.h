@@ -59,6 +59,7 @@ struct mo_run {
     apr_pool_t *pool; /* the request_rec's that runs */
     const unsigned char *origin; /* encoded; length 0: nameless (Off) */
     size_t origin_len;
+    uid_t runs_as; /* of processes that it starts */
     const char *var[MO_VARS]; /* NULL: absent */
     struct mo_run *env_below; /* process environment: what it covers */
     int in_env;
@@ -122,6 +123,8 @@ void mo_layout_post_config(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s);
 /* ---- mod_mailorigin_proxy.c */
 void mo_proxy_pre_config(apr_pool_t *p);
 void mo_proxy_post_config(apr_pool_t *p, server_rec *main);
+/* Are FastCGI connections followed?  Once the configuration is read. */
+int mo_proxy_follows(void);
 
 /* ---- mod_mailorigin_block.c */
 void mo_block_hooks(apr_pool_t *p);

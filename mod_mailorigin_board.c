@@ -12,6 +12,7 @@
 
 #include "ap_mpm.h"
 #include "apr_strings.h"
+#include "unixd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -219,6 +220,9 @@ void mo_board_child_map(server_rec *s)
                      "the board %s can't be opened: no request of this "
                      "child is known to the recorder; stop and start httpd",
                      path);
+    else
+        __atomic_store_n(&board.head->follows, mo_proxy_follows() ? 1u : 0u,
+                         __ATOMIC_RELAXED);
     /* now, since a chroot may follow */
     loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
 }
@@ -228,19 +232,33 @@ void mo_board_child_init(void)
     mpm_child = getpid();
 }
 
+/* httpd's own user, or whom suexec becomes */
+static uid_t runs_as(const request_rec *r)
+{
+    const ap_unix_identity_t *id = NULL;
+
+    if (ap_unixd_config.suexec_enabled)
+        id = ap_run_get_suexec_identity(r);
+    return id ? id->uid : geteuid();
+}
+
 void mo_board_enter(request_rec *r, struct mo_run *run)
 {
     struct mo_request *rq = run->request;
 
     if (!board.head)
         return;
+    run->runs_as = runs_as(r);
     if (rq->use.serial) {
         mo_board_origin(&board, &rq->use, run->origin, run->origin_len);
+        mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);
         return;
     }
     mo_board_begin(&board, (int32_t)mpm_child, mo_boottime(),
                    mo_last_pid(loadavg), run->origin, run->origin_len,
                    &rq->use);
+    if (run->runs_as != geteuid())
+        mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);
     if (!rq->use.serial &&
         !__atomic_exchange_n(&board.head->full_said, 1, __ATOMIC_RELAXED))
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, r,
@@ -258,6 +276,7 @@ void mo_board_leave(struct mo_run *run)
         return;
     if (rq->run) {
         mo_board_origin(&board, &rq->use, rq->run->origin, rq->run->origin_len);
+        mo_board_runs_as(&board, &rq->use, (uint32_t)rq->run->runs_as);
         return;
     }
     mo_board_end(&board, &rq->use);

@@ -8,6 +8,13 @@
  * then runs the real handler, on a copy of the worker whose pool holds just
  * that connection; what comes back goes to the real pool.
  *
+ * On a kept connection the last request's script may still run: PHP's
+ * fastcgi_finish_request() answers before its end.  mod_proxy_fcgi sends
+ * FCGI_BEGIN_REQUEST, then puts the variables together, for which it asks
+ * for the request's scheme, then sends them as FCGI_PARAMS.  That question
+ * is a hook, and there this waits until the backend has read the begin: it
+ * is then done with the last request, and has not begun this one.
+ *
  * The functions are looked up in the running httpd, so that we need no
  * mod_proxy to be loaded.  Its structures grow at their ends within one MMN
  * major; copies are zero-extended.  Where mod_proxy is older than what this
@@ -19,24 +26,31 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "apr_portable.h"
 #include "apr_strings.h"
 #include "ap_mmn.h"
+#include "http_protocol.h"
 
 #include "mod_proxy.h"
 
 #include "mo_proc.h"
+#include "mo_sockdiag.h"
 
 /* the MMN minor of httpd 2.4.62, the oldest that this was tried with */
 #define PROXY_MINOR_MIN 134
 #define PROXY_WORKER_SIZE_MAX 4096
 #define FORWARD_HEADER "MailOrigin-Token"
+/* How long a kept connection's backend may take to read a request's begin.
+ * Nothing is lost by waiting: until then no more than that would happen. */
+#define TAKE_NS UINT64_C(200000000)
 
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 134)
 
@@ -83,6 +97,7 @@ struct around {
     const proxy_worker *copy; /* the mark of our own call */
     const struct mo_request *request;
     struct mo_conn conn;
+    apr_os_sock_t fd; /* of the connection */
 };
 static __thread struct around *inmost;
 
@@ -159,8 +174,9 @@ static int address_of(const struct sockaddr_storage *ss, uint8_t addr[16],
     return MO_CONN_NONE;
 }
 
-/* What the kernel calls the connection; kind is MO_CONN_NONE if unknown. */
-static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn)
+/* What the kernel calls the connection; kind is MO_CONN_UNKNOWN if nothing. */
+static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn,
+                     apr_os_sock_t *at)
 {
     struct sockaddr_storage here, there;
     socklen_t here_len = sizeof here, there_len = sizeof there;
@@ -170,6 +186,7 @@ static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn)
     apr_os_sock_t fd;
 
     memset(conn, 0, sizeof *conn);
+    conn->kind = MO_CONN_UNKNOWN;
     if (!sock || apr_os_sock_get(&fd, sock) || fd < 0 ||
         getsockname(fd, (struct sockaddr *)&here, &here_len)) {
         return;
@@ -191,14 +208,68 @@ static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn)
             return;
         }
         conn->kind = address_of(&here, conn->local, &conn->local_port);
+        if (conn->kind == MO_CONN_NONE) {
+            conn->kind = MO_CONN_UNKNOWN;
+            return;
+        }
         address_of(&there, conn->peer, &conn->peer_port);
         conn->netns = our_netns();
     }
-    conn->reused = reused;
+    conn->use = reused ? MO_CONN_WAITS : MO_CONN_FRESH;
     conn->since = mo_boottime();
-    if (reused) {
-        conn->last_pid = mo_last_pid(-1);
+    *at = fd;
+}
+
+/*
+ * Between FCGI_BEGIN_REQUEST and FCGI_PARAMS of mod_proxy_fcgi's: see above.
+ * Anybody else who asks for a request's scheme is not in a run of ours that
+ * waits.
+ */
+static const char *begun(const request_rec *r)
+{
+    struct around *this = inmost;
+    struct mo_sockdiag diag = {.fd = -1};
+    struct timespec nap = {.tv_nsec = 20000};
+    uint64_t end;
+    int tries = 0;
+    int taken;
+
+    (void)r;
+    if (!this || this->conn.use != MO_CONN_WAITS) {
+        return NULL;
     }
+    if (this->conn.kind != MO_CONN_UNIX) {
+        mo_sockdiag_open(&diag);
+    }
+    end = mo_boottime() + TAKE_NS;
+    while (!(taken = mo_sockdiag_peer_read(&diag, this->fd)) &&
+           mo_boottime() < end) {
+        if (tries++ < 8) {
+            sched_yield();
+            continue;
+        }
+        nanosleep(&nap, NULL);
+        if (nap.tv_nsec < 1000000) {
+            nap.tv_nsec *= 2;
+        }
+    }
+    mo_sockdiag_close(&diag);
+    this->conn.use = taken == 1 ? MO_CONN_TAKEN : MO_CONN_BUSY;
+    this->conn.since = mo_boottime();
+    this->conn.last_pid = mo_last_pid(-1);
+    mo_board_conn(mo_the_board(), &this->request->use, &this->conn);
+    return NULL;
+}
+
+/* mod_proxy serves the request by itself, on a connection of its own. */
+static int leave_it(const struct mo_request *request)
+{
+    struct mo_conn conn = {.kind = MO_CONN_UNKNOWN};
+
+    if (request && request->use.serial) {
+        mo_board_conn(mo_the_board(), &request->use, &conn);
+    }
+    return DECLINED;
 }
 
 /*
@@ -279,13 +350,15 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     proxy_worker *copy;
     int status, reused = 0;
 
-    if ((inmost && inmost->copy == w) || !worker_size ||
-        ap_cstr_casecmpn(url, "fcgi:", 5) || !w->cp || !w->s ||
-        !conf->workers || conf->workers->elt_size != worker_size ||
-        expires(r, w)) {
+    if (inmost && inmost->copy == w) {
         return DECLINED;
     }
     request = mo_request_of(r);
+    if (!worker_size || ap_cstr_casecmpn(url, "fcgi:", 5) || !w->cp || !w->s ||
+        !conf->workers || conf->workers->elt_size != worker_size ||
+        expires(r, w)) {
+        return leave_it(request);
+    }
     if (!request || !request->use.serial) {
         return DECLINED;
     }
@@ -308,18 +381,15 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     this.outer = inmost;
     this.copy = copy;
     this.request = request;
-    describe(c->sock, reused, &this.conn);
-    if (this.conn.kind != MO_CONN_NONE) {
-        note_listener(&this.conn);
-        mo_board_conn(mo_the_board(), &request->use, &this.conn);
-    }
+    describe(c->sock, reused, &this.conn, &this.fd);
+    note_listener(&this.conn);
+    mo_board_conn(mo_the_board(), &request->use, &this.conn);
     inmost = &this;
     status = proxy.run_scheme_handler(r, copy, conf, url, proxyname, proxyport);
     inmost = this.outer;
     /* before another request can get the connection */
     mo_board_conn(mo_the_board(), &request->use,
-                  this.outer && this.outer->request == request &&
-                          this.outer->conn.kind != MO_CONN_NONE
+                  this.outer && this.outer->request == request
                       ? &this.outer->conn
                       : NULL);
 
@@ -383,6 +453,7 @@ static void fastcgi_pre_config(apr_pool_t *p)
         return;
     }
     proxy.hook_scheme_handler(run_around, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_http_scheme(begun, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }
 
 static void fastcgi_post_config(apr_pool_t *p, server_rec *main)
@@ -407,6 +478,11 @@ static void fastcgi_post_config(apr_pool_t *p, server_rec *main)
     }
 }
 
+int mo_proxy_follows(void)
+{
+    return worker_size != 0;
+}
+
 #else
 
 static const char *why_not;
@@ -424,6 +500,11 @@ static void fastcgi_post_config(apr_pool_t *p, server_rec *main)
 {
     (void)p;
     (void)main;
+}
+
+int mo_proxy_follows(void)
+{
+    return 0;
 }
 
 #endif

@@ -35,20 +35,37 @@ enum mo_conn_kind {
     MO_CONN_NONE = 0,
     MO_CONN_UNIX = 1,
     MO_CONN_TCP4 = 2,
-    MO_CONN_TCP6 = 3
+    MO_CONN_TCP6 = 3,
+    MO_CONN_UNKNOWN = 4 /* mod_proxy serves it, on a connection that isn't
+                            followed */
+};
+
+/*
+ * A kept connection serves one request after the other, and so do those at
+ * its end: after fastcgi_finish_request() the last one's script runs on
+ * while httpd gives the connection to the next.
+ */
+enum mo_conn_use {
+    MO_CONN_FRESH = 0, /* this request is its first */
+    MO_CONN_WAITS = 1, /* kept; nothing was sent that a script could begin by */
+    MO_CONN_TAKEN = 2, /* kept; by `since` the backend had read the request's
+                           begin, so that the last one's script was over, and
+                           this one's could not have begun */
+    MO_CONN_BUSY = 3 /* kept; at `since` it had not, and this one's script had
+                         not begun; when it did is not known */
 };
 
 /* The FastCGI connection that serves a request, as httpd's end sees it. */
 struct mo_conn {
     uint8_t kind;
-    uint8_t reused; /* it has served another request before this one */
+    uint8_t use; /* enum mo_conn_use */
     uint16_t local_port, peer_port; /* host order */
     uint8_t local[16], peer[16]; /* network order; TCP4: the first four */
     int32_t listener_pid; /* L: SO_PEERCRED of httpd's end; 0: unknown */
     uint32_t listener_uid;
     uint64_t inode; /* of httpd's end of a unix socket */
     uint64_t netns; /* inode of httpd's network namespace */
-    uint64_t since; /* CLOCK_BOOTTIME ns when it became this request's */
+    uint64_t since; /* CLOCK_BOOTTIME ns; see enum mo_conn_use */
     int32_t last_pid; /* the last pid given out then; 0: unknown */
     int32_t pad;
 };
@@ -61,6 +78,8 @@ struct mo_slot {
     uint64_t start; /* CLOCK_BOOTTIME ns when the request began */
     int32_t last_pid; /* the last pid given out then (/proc/loadavg) */
     uint32_t origin_len; /* 0: a request that is not to be named (Off) */
+    uint32_t uid; /* whose uid a process has that it starts: suexec's */
+    uint32_t pad;
     struct mo_conn conn;
     unsigned char origin[MO_ORIGIN_MAX];
 };
@@ -83,7 +102,8 @@ struct mo_board_head {
     uint32_t full; /* requests that found no slot; atomic */
     uint32_t nlisteners; /* entries used; atomic */
     uint32_t full_said; /* 1: httpd's error log says that it was; atomic */
-    uint32_t pad;
+    uint32_t follows; /* 1: a request of mod_proxy's that shows no connection
+                          has none yet, or none any more; atomic */
     struct mo_listener listener[MO_BOARD_LISTENERS];
 };
 
@@ -135,6 +155,9 @@ void mo_board_origin(struct mo_board *b, const struct mo_board_use *use,
 /* conn NULL: no connection any more. */
 void mo_board_conn(struct mo_board *b, const struct mo_board_use *use,
                    const struct mo_conn *conn);
+/* As whom it starts processes, where that is not geteuid(). */
+void mo_board_runs_as(struct mo_board *b, const struct mo_board_use *use,
+                      uint32_t uid);
 /* Frees the slot if its serial is still use's; may run on any thread. */
 void mo_board_end(struct mo_board *b, const struct mo_board_use *use);
 /* Frees all slots of an MPM child that ended, those in mid-write too;

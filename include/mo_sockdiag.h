@@ -20,5 +20,11 @@ void mo_sockdiag_close(struct mo_sockdiag *d);
  * none, or the kernel did not say so within 100 ms.
  */
 uint64_t mo_sockdiag_peer(struct mo_sockdiag *d, uint64_t inode);
+/*
+ * Has whoever holds the other end of a connected unix or TCP socket read all
+ * that was sent on it?  1, 0; -1: it can't be told (TCP to another machine or
+ * network namespace; closed).  d is for TCP only, and may be closed else.
+ */
+int mo_sockdiag_peer_read(struct mo_sockdiag *d, int fd);
 
 #endif

@@ -314,6 +314,7 @@ void mo_board_begin(struct mo_board *b, int32_t child, uint64_t start,
     s->serial = use->serial;
     s->start = start;
     s->last_pid = last_pid;
+    s->uid = (uint32_t)geteuid();
     memset(&s->conn, 0, sizeof s->conn);
     set_origin(s, origin, len);
     unlock(s, seq);
@@ -364,6 +365,18 @@ void mo_board_conn(struct mo_board *b, const struct mo_board_use *use,
             s->conn = *conn;
         else
             memset(&s->conn, 0, sizeof s->conn);
+        unlock(s, seq);
+    }
+}
+
+void mo_board_runs_as(struct mo_board *b, const struct mo_board_use *use,
+                      uint32_t uid)
+{
+    uint32_t seq;
+    struct mo_slot *s = hold(b, use, &seq);
+
+    if (s) {
+        s->uid = uid;
         unlock(s, seq);
     }
 }

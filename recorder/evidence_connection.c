@@ -33,13 +33,23 @@ static int alive(int fd)
     return poll(&p, 1, 0) >= 0 && (p.revents & (POLLHUP | POLLERR)) == 0;
 }
 
+/* Is pid among the ancestors of process of, or that itself? */
+static int is_above(struct rec *r, int32_t of, int32_t pid)
+{
+    static struct rec_chain c;
+
+    rec_chain_read(&r->proc, &c, of);
+    return c.gone || rec_chain_find(&c, pid) >= 0;
+}
+
 /*
- * A connection that served other requests before: the caller counts only if
+ * A connection that served other requests before, and is this one's since a
+ * moment at which its script had not begun: the caller is this one's only if
  * the chain of parents leads to the worker W that serves it, with all below
- * W begun after the connection became this request's.  1: so it is, 0: it
- * may be, -1: it is another request that started the caller.
+ * W begun after that.  1: so it is, 0: it may be, -1: another request
+ * started the caller.
  */
-static int reused_sure(struct rec *r, const struct rec_chain *c,
+static int after_begin(struct rec *r, const struct rec_chain *c,
                        const struct mo_conn *conn)
 {
     const struct mo_proc *w;
@@ -60,12 +70,15 @@ static int reused_sure(struct rec *r, const struct rec_chain *c,
         int l =
             conn->listener_pid > 0 ? rec_chain_find(c, conn->listener_pid) : -1;
 
+        if (conn->listener_pid <= 0)
+            return 0;
         if (l > 0 && i < l - 1)
             return -1; /* below the worker, and older than the request */
-        if (conn->listener_pid <= 0 ||
-            (w->pid != conn->listener_pid && w->ppid != conn->listener_pid))
-            return 0;
-        /* an orphan is a child of its namespace's pid 1 */
+        /* An orphan is given to its namespace's pid 1, or to another that is
+         * above the listener: no other process is both older than the
+         * request and above what it started. */
+        if (w->pid != conn->listener_pid && w->ppid != conn->listener_pid)
+            return is_above(r, conn->listener_pid, w->pid) ? 0 : -1;
         return mo_proc_is_init(r->proc.fd, conn->listener_pid) == 0;
     }
     /* Over TCP nobody says who listens.  A worker's parent is the master
@@ -83,10 +96,8 @@ static int reused_sure(struct rec *r, const struct rec_chain *c,
 }
 
 /*
- * Has the worker not read the request yet?  After fastcgi_finish_request() a
- * script runs on, while httpd gives the connection to the next request: its
- * FCGI_BEGIN_REQUEST lies there, behind what the script left of its own
- * input.  1: so it is, 0: no, -1: what lies there can't be told.
+ * Does the begin of the next request lie unread, behind what the script left
+ * of its own input?
  */
 static int unread(int fd)
 {
@@ -94,35 +105,51 @@ static int unread(int fd)
     ssize_t n = recv(fd, buf, sizeof buf, MSG_PEEK | MSG_DONTWAIT);
     size_t at = 0;
 
-    if (n <= 0)
-        return 0;
-    while (at + 8 <= (size_t)n) {
+    while (n > 0 && at + 8 <= (size_t)n) {
         const unsigned char *h = buf + at;
 
         if (h[0] != 1 || h[1] < 1 || h[1] > 11)
-            return -1; /* amid a record */
+            return 0; /* amid a record, where none can be told */
         if (h[1] == 1)
             return 1;
         at += 8u + ((size_t)h[4] << 8 | h[5]) + h[6];
     }
-    return at == (size_t)n ? 0 : -1;
+    return 0;
+}
+
+/*
+ * 1: the request started the caller, 0: it may have, -1: it did not.  The
+ * slot was read after the caller spoke, so that a script which had begun by
+ * then had begun when the slot was read.
+ */
+static int started_it(struct rec *r, const struct rec_chain *c,
+                      const struct mo_conn *conn, int fd)
+{
+    int sure;
+
+    switch (conn->use) {
+    case MO_CONN_FRESH:
+        return 1;
+    case MO_CONN_WAITS:
+        return -1;
+    case MO_CONN_TAKEN:
+        return after_begin(r, c, conn);
+    default:
+        sure = after_begin(r, c, conn);
+        if (sure > 0)
+            sure = unread(fd) ? -1 : 0;
+        return sure;
+    }
 }
 
 /* A request whose own connection this is. */
 static void exact(struct rec *r, struct rec_evidence *e,
                   const struct rec_board *b, const struct mo_slot *s, int fd)
 {
-    int sure = 1;
+    int sure = started_it(r, &e->chain, &s->conn, fd);
     unsigned before;
 
     e->web = 1;
-    if (s->conn.reused) {
-        int next = unread(fd);
-
-        sure = next > 0 ? -1 : reused_sure(r, &e->chain, &s->conn);
-        if (sure > 0 && next < 0)
-            sure = 0;
-    }
     if (sure < 0)
         return;
 
@@ -184,6 +211,30 @@ static int handled_by(const struct mo_slot *s, const char *prefix)
 }
 
 /*
+ * May a slot's request have opened a connection that no slot shows?  A
+ * program of CGI or mod_fcgid has the uid that httpd gave it.  Of
+ * mod_proxy's requests only such whose connection isn't followed: any other
+ * has none, or none any more.
+ */
+static int may_be(const struct rec_board *b, const struct mo_slot *s, int cgid,
+                  int fcgid, uid_t uid)
+{
+    if (cgid || fcgid) {
+        if (s->conn.kind != MO_CONN_NONE || s->uid != uid)
+            return 0;
+        if (s->origin_len == 0)
+            return 1;
+        return cgid ? !handled_by(s, "proxy") && !handled_by(s, "fcgid-script")
+                    : 1;
+    }
+    if (s->conn.kind != MO_CONN_UNKNOWN &&
+        (s->conn.kind != MO_CONN_NONE ||
+         __atomic_load_n(&b->map.head->follows, __ATOMIC_RELAXED) != 0))
+        return 0;
+    return s->origin_len == 0 || handled_by(s, "proxy");
+}
+
+/*
  * No connection on the board is this one, but process pid has requests.
  * Which of them may have opened it?
  */
@@ -195,8 +246,8 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
     struct rec_evidence *found;
     struct stat st;
     struct mo_slot s;
-    struct mo_proc x;
-    uid_t uid;
+    uid_t uid = (uid_t)-1;
+    uid_t daemon;
     int full = 0;
     int cgid = 0;
     int fcgid = 0;
@@ -212,8 +263,11 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
 
         /* accepted by the cgid daemon itself, with httpd's user */
         cgid = cgid_path(sun.sun_path, e->board->parent) &&
-               mo_proc_uid(r->proc.fd, d->pid, &uid) == 0 && uid == st.st_uid;
+               mo_proc_uid(r->proc.fd, d->pid, &daemon) == 0 &&
+               daemon == st.st_uid;
         fcgid = !cgid && fcgid_path(sun.sun_path, d->pid);
+        if (mo_proc_uid(r->proc.fd, e->chain.p[e->daemon - 1].pid, &uid) != 0)
+            return;
     }
     if (e->daemon >= 0 && !cgid && !fcgid)
         return;
@@ -232,29 +286,17 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
         while (mo_board_next(&b->map, pid, &at, &s)) {
             if (b->map.head->full != 0)
                 full = 1;
-            if (s.conn.kind != MO_CONN_NONE ||
-                !rec_all_after(&e->chain, top, s.start, s.last_pid))
-                continue;
-            if (s.origin_len > 0) {
-                if (cgid &&
-                    (handled_by(&s, "proxy") || handled_by(&s, "fcgid-script")))
-                    continue;
-                if (!cgid && !fcgid && !handled_by(&s, "proxy"))
-                    continue;
-            }
-            rec_evidence_add(found, b, &s);
+            if (may_be(b, &s, cgid, fcgid, uid) &&
+                rec_all_after(&e->chain, top, s.start, s.last_pid))
+                rec_evidence_add(found, b, &s);
         }
     }
     /* Looked at last: it lives, so its request was among them.  Not so where
      * a request found no slot on a full board. */
     if (found->n > 0 && alive(fd)) {
-        found->sure = found->n == 1 && !full;
-        /* mod_proxy keeps connections of requests that have ended; only a
-         * child with one thread has had no other beside */
-        if (!cgid && !fcgid &&
-            (mo_proc_read(r->proc.fd, pid, &x) != 0 || x.threads != 1))
-            found->sure = 0;
-        if (e->n > 0)
+        found->sure = found->n == 1 && !full && e->n == 0;
+        /* mod_proxy keeps connections of requests that have ended */
+        if (!cgid && !fcgid)
             found->sure = 0;
         for (i = 0; i < (int)found->n && i < REC_CANDIDATES; i++) {
             struct rec_request *q = found->cand[i];

@@ -42,8 +42,9 @@ usleep(random_int(0, 60000));
     $row->fire('/after.php', count => 100, modes => [qw(direct plain direct
         clear direct forge)]);
     my $claim = $with eq 'nothing' ? 'hidden' : 'claimed';
+    # what runs between the script and the mailer has the token still
     my @j = $row->verdicts(direct => $claim, plain => $claim,
-        clear => 'hidden', forge => ['hidden', 'forged']);
+        clear => $claim, forge => $claim eq 'claimed' ? 'claimed' : 'forged');
     is(scalar(grep { $_->{r}{verdict} eq 'claimed'
         && $_->{r}{state} !~ /^(?:late|in_progress)$/ } @j), 0,
         'what is claimed is late, or just so');
