@@ -90,7 +90,8 @@ endif
 	    $(I)$(UNITDIR)/mailorigin-recorder.service \
 	    $(I)$(UNITDIR)/mailorigin-recorder.socket \
 	    $(I)$(TMPFILES)/mailorigin.conf $(I)$(SYSUSERS)/mailorigin.conf \
-	    $(I)$(DOCDIR)/README.md $(I)$(DOCDIR)/CHANGES
+	    $(I)$(DOCDIR)/README.md $(I)$(DOCDIR)/CHANGES \
+	    $(I)$(DOCDIR)/holding.txt
 	for m in $(MANPAGES); do \
 	    rm -f $(I)$(MANDIR)/man$${m##*.}/$${m##*/}; done
 	for f in $(wildcard conf.d/share/*); do \
