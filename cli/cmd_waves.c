@@ -13,6 +13,7 @@
 
 #define UPLOAD_BEFORE (2 * MINUTE) /* an upload may take so long */
 #define UPLOADS 3
+#define FILE_CLOCK 20000 /* a file's times are late by a tick, us */
 
 enum { OPT_MIN, OPT_ALL, OPT_MAILLOG };
 static const struct cli_option options[] = {
@@ -91,12 +92,14 @@ static void hint(struct cli *c, const struct wave *w)
             fputs(",\"uploads\":[]", stdout);
         return;
     }
-    t[0] = (uint64_t)st.st_mtim.tv_sec * 1000000;
-    t[1] = (uint64_t)st.st_ctim.tv_sec * 1000000;
+    t[0] = (uint64_t)st.st_mtim.tv_sec * 1000000 +
+           (uint64_t)st.st_mtim.tv_nsec / 1000;
+    t[1] = (uint64_t)st.st_ctim.tv_sec * 1000000 +
+           (uint64_t)st.st_ctim.tv_nsec / 1000;
     if (c->json)
         fputs(",\"uploads\":[", stdout);
     for (i = 0; i < 2; i++) {
-        struct uploads u = {.until = t[i] + 1000000};
+        struct uploads u = {.until = t[i] + FILE_CLOCK};
         char text[32];
         unsigned j;
 
@@ -145,7 +148,41 @@ static void local(uint64_t us, char out[40])
         out[0] = 0;
 }
 
-static void print_text(struct cli *c, const struct wave *w,
+static const char *const pasts[] = {[WAVE_NO_PAST] = "none",
+                                    [WAVE_NEW] = "new",
+                                    [WAVE_ABOVE] = "above",
+                                    [WAVE_SIMILAR] = "similar",
+                                    [WAVE_USUAL] = "usual"};
+
+/* by what it is a wave, in words */
+static void print_past(const struct wave *w, uint64_t begin)
+{
+    char text[40];
+
+    switch (w->past) {
+    case WAVE_NO_PAST:
+        local(begin, text);
+        printf("  no past to compare: the log begins %s\n", text);
+        break;
+    case WAVE_NEW:
+        local(w->known, text);
+        printf("  new: it has not mailed before %s\n", text);
+        break;
+    case WAVE_ABOVE:
+        local(w->known, text);
+        printf("  well above what it has sent since %s\n", text);
+        break;
+    case WAVE_SIMILAR:
+        local(w->like, text);
+        printf("  one like it began %s; that is no habit yet\n", text);
+        break;
+    case WAVE_USUAL:
+        puts("  usual for it");
+        break;
+    }
+}
+
+static void print_text(struct cli *c, const struct wave *w, uint64_t begin,
                        const struct cli_want *want)
 {
     const struct mo_record *r = &w->first;
@@ -154,9 +191,8 @@ static void print_text(struct cli *c, const struct wave *w,
 
     local(w->start, start);
     local(w->end, end);
-    printf("%s%s to %s  %lu mails%s, up to %lu a minute%s\n", cli_bold(c),
-           start, end, w->count, cli_plain(c), w->peak,
-           w->usual ? " (usual for it)" : "");
+    printf("%s%s to %s  %lu mails%s, up to %lu a minute\n", cli_bold(c),
+           start, end, w->count, cli_plain(c), w->peak);
     safe("  vhost ", get(r, MO_F_VHOST));
     safe("  script ", get(r, MO_F_SCRIPT));
     safe("  uid ", get(r, MO_F_UID));
@@ -164,6 +200,7 @@ static void print_text(struct cli *c, const struct wave *w,
     if (!get(r, MO_F_SCRIPT)[0])
         safe("  exe ", get(r, MO_F_EXE));
     putchar('\n');
+    print_past(w, begin);
     if (!want)
         return;
     if (get(r, MO_F_CLIENT)[0]) {
@@ -195,8 +232,11 @@ static void print_json(const struct wave *w, const struct cli_want *want)
     cli_json_str(stdout, &first, "end", time);
     cli_json_num(stdout, &first, "count", w->count);
     cli_json_num(stdout, &first, "peak", w->peak);
-    if (w->usual)
-        fputs(",\"usual\":true", stdout);
+    cli_json_str(stdout, &first, "past", pasts[w->past]);
+    if (w->like) {
+        mo_time_format(w->like, time);
+        cli_json_str(stdout, &first, "like", time);
+    }
     r.value[MO_F_TIME] = NULL;
     cli_json_record(stdout, &first, &r);
     if (!want)
@@ -215,7 +255,7 @@ static void print_json(const struct wave *w, const struct cli_want *want)
 
 static int wanted(const struct cli *c, const struct wave *w, int all)
 {
-    return (all || !w->usual) && (!c->since || w->end >= c->since) &&
+    return (all || w->past != WAVE_USUAL) && (!c->since || w->end >= c->since) &&
            (!c->until || w->start <= c->until);
 }
 
@@ -232,7 +272,7 @@ static int show(struct cli *c, struct waves *ws, int all, int guess)
         if (wanted(c, &ws->w[i], all))
             ws->w[n++] = ws->w[i];
         else
-            usual += (size_t)ws->w[i].usual;
+            usual += ws->w[i].past == WAVE_USUAL;
     }
     ws->n = n;
     for (i = 0; i < n; i++)
@@ -243,7 +283,7 @@ static int show(struct cli *c, struct waves *ws, int all, int guess)
         if (c->json)
             print_json(&ws->w[i], guess ? NULL : &want[i]);
         else
-            print_text(c, &ws->w[i], guess ? NULL : &want[i]);
+            print_text(c, &ws->w[i], ws->begin, guess ? NULL : &want[i]);
         if (guess) {
             if (c->json)
                 fputs(",\"guess\":[", stdout);

@@ -145,7 +145,7 @@ static int run_postsuper(struct queue *q, struct picks *ps, enum act what,
     if (queue[0])
         argv[argc++] = name;
     argv[argc] = NULL;
-    rc = queue_run(argv, ids, len, &out);
+    rc = queue_run(argv, ids, len, 1, &out);
     copy = out ? strdup(out) : NULL;
     if (rc >= 0 && out)
         n = postsuper_said(ix, out, what);
@@ -273,7 +273,7 @@ static int exim_do(struct queue *q, struct picks *ps, enum act what)
         argv[argc] = NULL;
         if (!n)
             break;
-        rc = queue_run(argv, NULL, 0, &out);
+        rc = queue_run(argv, NULL, 0, 1, &out);
         if (rc < 0 || rc == 127 || !out) {
             mo_error("%s %s: %s", q->program, flag,
                      rc < 0 ? strerror(errno) : "it could not be run");

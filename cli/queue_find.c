@@ -97,7 +97,7 @@ static int which_mta(struct cli *c, const struct pick_options *o,
 static int ask(char *const argv[], char *out, size_t size)
 {
     char *said, *p, *eq;
-    int rc = queue_run(argv, NULL, 0, &said);
+    int rc = queue_run(argv, NULL, 0, 0, &said);
 
     out[0] = 0;
     if (rc == 0 && said) {

@@ -114,10 +114,11 @@ void pick_fail(struct pick *p, enum pick_state state, const char *why);
 /*
  * Runs argv with in[0..inlen) as stdin (a file, so that a killed command
  * never leaves half an id) out of reach of the terminal's signals.  *out: its
- * stdout and stderr, malloc'd.  Returns its exit status, 128 + signal, or -1
- * with errno.
+ * stdout, and with err its stderr too, malloc'd.  Returns its exit status,
+ * 128 + signal, or -1 with errno.
  */
-int queue_run(char *const argv[], const char *in, size_t inlen, char **out);
+int queue_run(char *const argv[], const char *in, size_t inlen, int err,
+              char **out);
 /* argv[0] by PATH and the folders of system programs; 0, or -1 */
 int queue_which(const char *name, char *path, size_t size);
 

@@ -90,7 +90,8 @@ static char *read_all(int fd)
     return buf;
 }
 
-int queue_run(char *const argv[], const char *in, size_t inlen, char **out)
+int queue_run(char *const argv[], const char *in, size_t inlen, int err,
+              char **out)
 {
     int p[2], fd, status, saved;
     pid_t pid;
@@ -113,7 +114,8 @@ int queue_run(char *const argv[], const char *in, size_t inlen, char **out)
         signal(SIGPIPE, SIG_DFL);
         dup2(fd, 0);
         dup2(p[1], 1);
-        dup2(p[1], 2);
+        if (err)
+            dup2(p[1], 2);
         execv(argv[0], argv);
         _exit(127);
     }

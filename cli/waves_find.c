@@ -47,21 +47,40 @@ static uint64_t apart(uint64_t a, uint64_t b, uint64_t cycle)
     return d < cycle - d ? d : cycle - d;
 }
 
-static int is_usual(const struct wave_origin *o)
+/* What there is of a past to judge wave i by; w[0..n) are of one origin, in
+ * order of start.  Those after it count for a habit too: a series' first is
+ * known for one when the others are there. */
+static void judge(struct waves *all, struct wave *w, size_t n, size_t i)
 {
-    unsigned i, week = 0, day = 0;
+    size_t j = i > WAVE_HISTORY ? i - WAVE_HISTORY : 0;
+    size_t to = n - i > WAVE_HISTORY ? i + WAVE_HISTORY : n;
+    unsigned week = 0, day = 0;
 
-    for (i = 0; i < o->npast; i++) {
-        uint64_t start = o->past[i].start;
+    for (; j < to; j++) {
+        uint64_t far = w[i].start > w[j].start ? w[i].start - w[j].start
+                                               : w[j].start - w[i].start;
+        int same_week, same_day;
 
         /* of the same burst's day, or of another size: says nothing */
-        if (o->wave.start - start < DAY / 2 ||
-            o->past[i].count * 2 < o->wave.count)
+        if (far < DAY / 2 || w[j].count < w[i].count / 2)
             continue;
-        week += apart(start, o->wave.start, 7 * DAY) < SAME_TIME;
-        day += apart(start, o->wave.start, DAY) < SAME_TIME;
+        same_week = apart(w[j].start, w[i].start, 7 * DAY) < SAME_TIME;
+        same_day = apart(w[j].start, w[i].start, DAY) < SAME_TIME;
+        week += (unsigned)same_week;
+        day += (unsigned)same_day;
+        if (j < i && (same_week || same_day))
+            w[i].like = w[j].start;
     }
-    return week >= 2 || day >= 3;
+    if (week >= 2 || day >= 6)
+        w[i].past = WAVE_USUAL;
+    else if (w[i].like)
+        w[i].past = WAVE_SIMILAR;
+    else if (w[i].start - all->begin < DAY)
+        w[i].past = WAVE_NO_PAST;
+    else if (w[i].start - w[i].known < DAY)
+        w[i].past = WAVE_NEW;
+    else
+        w[i].past = WAVE_ABOVE;
 }
 
 static void close_wave(struct waves *w, struct wave_origin *o)
@@ -74,13 +93,8 @@ static void close_wave(struct waves *w, struct wave_origin *o)
         record_free(&o->wave.first);
         return;
     }
-    o->wave.usual = is_usual(o);
-    if (o->npast == WAVE_HISTORY) {
-        memmove(o->past, o->past + 1, sizeof o->past - sizeof *o->past);
-        o->npast--;
-    }
-    o->past[o->npast].start = o->wave.start;
-    o->past[o->npast++].count = o->wave.count;
+    o->wave.origin = o->number;
+    o->wave.known = o->seen;
     if (w->n == w->cap) {
         size_t cap = w->cap ? 2 * w->cap : 16;
         struct wave *more = realloc(w->w, cap * sizeof *more);
@@ -139,6 +153,8 @@ void waves_add(struct waves *w, const char *key, uint64_t us,
     struct wave_origin *o;
     size_t n = strlen(key);
 
+    if (!w->begin || us < w->begin)
+        w->begin = us;
     HASH_FIND(hh, w->origins, key, n, o);
     if (!o) {
         o = calloc(1, sizeof *o + n + 1);
@@ -146,6 +162,7 @@ void waves_add(struct waves *w, const char *key, uint64_t us,
             mo_fatal(CLI_TROUBLE, "out of memory");
         memcpy(o->key, key, n + 1);
         o->seen = us;
+        o->number = w->norigins++;
         HASH_ADD_KEYPTR(hh, w->origins, o->key, n, o);
     }
     /* one a little late counts where we are */
@@ -168,9 +185,19 @@ static int by_start(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+static int by_origin(const void *a, const void *b)
+{
+    const struct wave *x = a, *y = b;
+
+    if (x->origin != y->origin)
+        return x->origin < y->origin ? -1 : 1;
+    return by_start(a, b);
+}
+
 void waves_end(struct waves *w)
 {
     struct wave_origin *o, *tmp;
+    size_t i, from;
 
     HASH_ITER(hh, w->origins, o, tmp)
     {
@@ -179,8 +206,18 @@ void waves_end(struct waves *w)
         HASH_DEL(w->origins, o);
         free(o);
     }
-    if (w->n)
-        qsort(w->w, w->n, sizeof *w->w, by_start);
+    if (!w->n)
+        return;
+    qsort(w->w, w->n, sizeof *w->w, by_origin);
+    for (from = 0; from < w->n; from = i) {
+        size_t n = 1;
+
+        while (from + n < w->n && w->w[from + n].origin == w->w[from].origin)
+            n++;
+        for (i = from; i < from + n; i++)
+            judge(w, w->w + from, n, i - from);
+    }
+    qsort(w->w, w->n, sizeof *w->w, by_start);
 }
 
 void waves_free(struct waves *w)

@@ -89,13 +89,17 @@ ok(!(grep {$_->{vhost} eq 'news.example'} @w),
 ok(!(grep {$_->{vhost} eq 'shop.example'} @w), 'the shop is none');
 my @all = waves(@log, '--all');
 is(scalar(grep {$_->{vhost} eq 'news.example'} @all), 4, '--all has it');
-is(scalar(grep {$_->{vhost} eq 'news.example' && $_->{usual}} @all), 2,
-    '... two of four by then usual');
+is(scalar(grep {$_->{vhost} eq 'news.example' && $_->{past} eq 'usual'} @all),
+    4, '... all four as usual: the first is known by those after it');
+ok(!(grep {$_->{vhost} eq 'news.example'} waves(@log)),
+    '... so none is shown');
+is($hit->{past}, 'new', 'the hacked script never mailed before');
 my ($rc, $out, $err) = run($MAILORIGIN, 'waves', @log,
     '--since', '@' . ($attack - 60));
 is($rc, 0, 'as text');
 like($out, qr/150 mails.*\n  vhost hacked\.example  script \Q$script\E/,
     '... what and where');
+like($out, qr/^  new: it has not mailed before/m, '... by what it is a wave');
 like($out, qr/set off by 198\.51\.100\.9  POST \/x\.php  request Req0/,
     '... by whom');
 like($out, qr/a hint: the script was last written at .*\n.*POST \/upload\.php/,
@@ -103,6 +107,41 @@ like($out, qr/a hint: the script was last written at .*\n.*POST \/upload\.php/,
 is((waves(@log, '--min', 1000)) + 0, 1, '--min: only the busy one\'s 1440')
     or diag explain [map {$_->{vhost}} waves(@log, '--min', 1000)];
 is((run($MAILORIGIN, 'waves', '--min', 'x', @log))[0], 2, '--min x');
+
+# What is no habit yet is shown, with what it can be compared to.  One series
+# grown mail by mail: each burst as the admin would see it on its day.
+my @series; # [time, count]
+sub last_of_series {
+    my (%other) = @_;
+    my @m = map {my ($t, $n) = @$_; map {$t + $_} 0 .. $n - 1} @series;
+    my $log = '';
+    for (sort {$a->[0] <=> $b->[0]} (map {[$_, 'n.example']} @m),
+        map {[$_, 'old.example']} @{$other{old} // []}) {
+        $log .= sprintf '{"time":"%s","id":"x","verdict":"verified",'
+            . "\"vhost\":\"%s\"}\n", rfc($_->[0]), $_->[1];
+    }
+    spew("$dir/series.log", $log);
+    my @got = grep {$_->{vhost} eq 'n.example'}
+        waves('--log', "$dir/series.log", '--access-log', "$dir/access.log",
+        '--log-format', $format, '--since', '@' . ($series[-1][0] - 60));
+    return $got[-1] ? $got[-1]{past} : 'hidden';
+}
+my @old = map {$monday - 86400 * 20 + 3600 * $_} 0 .. 24;
+@series = ([$monday, 200]);
+is(last_of_series(), 'none', 'day one: no past to compare');
+is(last_of_series(old => \@old), 'new', '... or new in an old log');
+push @series, [$monday + $week + 1800, 220];
+is(last_of_series(), 'similar', 'the second Monday: like the first');
+push @series, [$monday + 2 * $week - 1800, 180];
+is(last_of_series(), 'hidden', 'the third: a habit');
+push @series, [$monday + 3 * $week, 900];
+is(last_of_series(), 'above', 'four times as many: none');
+$series[-1] = [$monday + 3 * $week + 5 * 3600, 200];
+is(last_of_series(), 'above', 'five hours late: none');
+@series = map {[$monday + 86400 * $_, 100]} 0 .. 5;
+is(last_of_series(), 'similar', 'the sixth day in a row: still shown');
+push @series, [$monday + 86400 * 6, 100];
+is(last_of_series(), 'hidden', 'the seventh: a habit');
 
 # without our mail log
 my %line = (
