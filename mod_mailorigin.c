@@ -197,6 +197,7 @@ static apr_status_t mo_run_end(void *data)
         link = &(*link)->outer;
     if (*link)
         *link = run->outer;
+    mo_cgid_leave(run);
     mo_env_leave(run);
     mo_board_leave(run);
     return APR_SUCCESS;
@@ -275,6 +276,7 @@ static int mo_handler(request_rec *r)
     mo_env_table(r, run);
     mo_board_enter(r, run);
     mo_env_enter(run);
+    mo_cgid_enter(r, run);
     rq->run = run;
     apr_pool_cleanup_register(r->pool, run, mo_run_end, apr_pool_cleanup_null);
     if (r->main)
@@ -353,6 +355,7 @@ static int mo_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         mo_layout_post_config(pconf, ptemp, s);
     }
     mo_proxy_post_config(pconf, s);
+    mo_cgid_post_config();
     return OK;
 }
 
@@ -365,10 +368,10 @@ static int mo_drop_privileges(apr_pool_t *pchild, server_rec *s)
 
 static void mo_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    (void)pchild;
     (void)s;
     mo_board_child_init();
     mo_env_child_init();
+    mo_cgid_child_init(pchild);
 }
 
 static void mo_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
@@ -399,6 +402,7 @@ static void mo_hooks(apr_pool_t *p)
         "MAILORIGIN_SUBREQUEST", mo_subrequest_filter, NULL,
         (ap_filter_type)(AP_FTYPE_RESOURCE - 1));
     mo_block_hooks(p);
+    mo_cgid_hooks();
     ap_hook_log_transaction(mo_log_transaction, NULL, NULL,
                             APR_HOOK_REALLY_FIRST);
 }

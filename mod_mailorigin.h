@@ -8,6 +8,7 @@
  *   mod_mailorigin_board.c   the board over httpd's life
  *   mod_mailorigin_layout.c  the layout file
  *   mod_mailorigin_proxy.c   FastCGI connections, the forwarded token
+ *   mod_mailorigin_cgid.c    mod_cgid's connections
  *   mod_mailorigin_block.c   403 for what is blocked
  */
 #ifndef MOD_MAILORIGIN_H
@@ -63,6 +64,7 @@ struct mo_run {
     const char *var[MO_VARS]; /* NULL: absent */
     struct mo_run *env_below; /* process environment: what it covers */
     int in_env;
+    int cgid; /* how far mod_cgid is; mod_mailorigin_cgid.c's */
 };
 
 /* What is known of one HTTP request, at the first of its request_recs. */
@@ -86,6 +88,8 @@ const struct mo_keyring *mo_the_keys(void);
 /* Which output filters run programs; before the first request. */
 void mo_origin_post_config(apr_pool_t *p);
 int mo_is_dynamic(const request_rec *r);
+/* Does the handler do no more than serve a file or a redirect? */
+int mo_plain_handler(const request_rec *r);
 /* Encodes r's origin into run (from r->pool) and sets its variables. */
 void mo_origin_make(request_rec *r, const struct mo_dir *dir,
                     struct mo_run *run);
@@ -125,6 +129,14 @@ void mo_proxy_pre_config(apr_pool_t *p);
 void mo_proxy_post_config(apr_pool_t *p, server_rec *main);
 /* Are FastCGI connections followed?  Once the configuration is read. */
 int mo_proxy_follows(void);
+
+/* ---- mod_mailorigin_cgid.c */
+void mo_cgid_hooks(void);
+void mo_cgid_post_config(void);
+void mo_cgid_child_init(apr_pool_t *pchild);
+/* r begins to run */
+void mo_cgid_enter(request_rec *r, struct mo_run *run);
+void mo_cgid_leave(struct mo_run *run);
 
 /* ---- mod_mailorigin_block.c */
 void mo_block_hooks(apr_pool_t *p);

@@ -79,8 +79,7 @@ static int runs_programs(const ap_filter_rec_t *rec)
     return 0;
 }
 
-/* Does the handler's name do no more than serve a file or a redirect? */
-static int is_plain_handler(const request_rec *r)
+int mo_plain_handler(const request_rec *r)
 {
     const char *h = r->handler, *type = r->content_type;
     apr_size_t len;
@@ -107,7 +106,7 @@ int mo_is_dynamic(const request_rec *r)
 {
     const ap_filter_t *f;
 
-    if (!is_plain_handler(r))
+    if (!mo_plain_handler(r))
         return 1;
     for (f = r->output_filters; f && f != r->proto_output_filters; f = f->next)
         if (runs_programs(f->frec))

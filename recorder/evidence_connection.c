@@ -321,6 +321,10 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
         found->n = 0;
         e->sure = found->sure;
         e->kind = REC_CONNECTION;
+        /* A script can start itself anew with any token it found.  httpd
+         * says which connection is whose, but where two began at once. */
+        if (cgid)
+            e->unpicked = 1;
     }
     rec_evidence_free(found);
 }

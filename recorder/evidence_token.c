@@ -48,59 +48,6 @@ static int in_progress(struct rec *r, const struct mo_origin *o,
     return 0;
 }
 
-/* A handler under which mod_cgid may run a program: its own, or a page with
- * SSI, whose handler is its media type. */
-static int runs_cgi(const char *handler)
-{
-    return handler[0] == '\0' || strcmp(handler, "cgi-script") == 0 ||
-           strcmp(handler, "application/x-httpd-cgi") == 0 ||
-           strcmp(handler, "server-parsed") == 0 ||
-           strcmp(handler, "default-handler") == 0 ||
-           strncmp(handler, "text/", 5) == 0;
-}
-
-/*
- * The caller is below a child of httpd that serves no request itself: the
- * cgid daemon, whose scripts' parent it is.  Its requests are those of CGI
- * that began before the script; a token can pick one of them.  Without a
- * token they are too many to be worth a name.
- */
-void rec_evidence_daemon(struct rec *r, struct rec_evidence *e)
-{
-    static struct mo_origin o;
-    static struct mo_origin t;
-    struct mo_slot s;
-    uint32_t at = 0;
-    unsigned i;
-
-    (void)r;
-    if (e->n > 0 || e->daemon < 1 || e->ntokens == 0)
-        return;
-    for (i = 0; i < e->ntokens; i++)
-        if (e->token[i].open == MO_OPEN_OK &&
-            e->token[i].state == REC_IN_PROGRESS)
-            break;
-    if (i == e->ntokens)
-        return;
-    while (mo_board_next(&e->board->map, 0, &at, &s)) {
-        if (s.conn.kind != MO_CONN_NONE ||
-            mo_origin_decode(s.origin, s.origin_len, &o) != 0 ||
-            !runs_cgi(o.handler) ||
-            !rec_all_after(&e->chain, e->daemon - 1, s.start, s.last_pid))
-            continue;
-        for (i = 0; i < e->ntokens; i++) {
-            if (e->token[i].open != MO_OPEN_OK ||
-                mo_origin_decode(e->token[i].origin, e->token[i].len, &t) !=
-                    0 ||
-                strcmp(o.id, t.id) != 0 || o.time_us != t.time_us)
-                continue;
-            rec_evidence_add(e, e->board, &s);
-            e->kind = REC_ANCESTRY;
-            break;
-        }
-    }
-}
-
 void rec_evidence_token(struct rec *r, struct rec_evidence *e, const char *text,
                         size_t len)
 {

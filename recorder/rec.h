@@ -133,6 +133,7 @@ struct rec_evidence {
     int32_t worker; /* the httpd child that the caller is below; 0: none */
     int exact; /* a connection that stands on a board led to them */
     int sure; /* a sole candidate is the request beyond doubt */
+    int unpicked; /* no token picks one of them */
     int daemon; /* position of a child of httpd that is no worker; -1 */
     const struct rec_board *board; /* of daemon */
     unsigned n; /* candidates; at most REC_CANDIDATES are kept */
@@ -158,9 +159,6 @@ void rec_evidence_ancestry(struct rec *r, struct rec_evidence *e);
 void rec_evidence_connection(struct rec *r, struct rec_evidence *e, int fd);
 void rec_evidence_token(struct rec *r, struct rec_evidence *e, const char *text,
                         size_t len);
-
-/* When all tokens are known: a script of mod_cgid's. */
-void rec_evidence_daemon(struct rec *r, struct rec_evidence *e);
 
 /* ---- verdict.c: a pure function of the facts */
 struct rec_name { /* what tells requests apart */

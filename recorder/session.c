@@ -158,7 +158,6 @@ static int hello(struct rec *r, struct rec_session *s, const unsigned char *msg,
             break; /* a newer wrapper's */
         }
     }
-    rec_evidence_daemon(r, s->ev);
     return rc;
 }
 
@@ -265,6 +264,8 @@ static int given(const struct rec_evidence *e, unsigned token)
     const struct mo_proc *parent = &e->chain.p[1];
     unsigned i;
 
+    if (e->unpicked)
+        return 0;
     if (e->above >> token & 1)
         return 1;
     if (e->chain.n < 2)

@@ -19,6 +19,31 @@ static const char bad_token[] = "a token was shown that does not authenticate";
 
 static const char other_token[] = "its token is another request's";
 
+static const char many_tokens[] = "tokens of several requests were shown";
+
+/*
+ * Of authentic tokens the one to believe: of a request in progress rather
+ * than of one that has ended, and of these the last, which stands highest
+ * among the ancestors; below it a script may have put in another's.
+ */
+static int believed(const struct rec_facts *f, int *several)
+{
+    int best = -1;
+    unsigned i;
+
+    *several = 0;
+    for (i = 0; i < f->ntokens; i++) {
+        if (!f->token[i].authentic)
+            continue;
+        if (best >= 0 && !same(&f->token[best].name, &f->token[i].name))
+            *several = 1;
+        if (best < 0 || f->token[i].state == REC_IN_PROGRESS ||
+            f->token[best].state != REC_IN_PROGRESS)
+            best = (int)i;
+    }
+    return best;
+}
+
 /* Several requests, or one with doubt. */
 static void among(const struct rec_facts *f, struct rec_verdict *v)
 {
@@ -70,6 +95,7 @@ static void among(const struct rec_facts *f, struct rec_verdict *v)
 static void nobody(const struct rec_facts *f, int bad, struct rec_verdict *v)
 {
     const struct rec_fact_token *t = v->token >= 0 ? &f->token[v->token] : NULL;
+    int several;
 
     v->evidence = REC_NONE;
     if (t != NULL && f->worker != 0 &&
@@ -86,7 +112,9 @@ static void nobody(const struct rec_facts *f, int bad, struct rec_verdict *v)
         v->verdict = MO_V_CLAIMED;
         v->evidence = REC_TOKEN;
         v->origin = REC_BY_TOKEN;
-        v->state = t->state;
+        v->token = believed(f, &several);
+        v->state = f->token[v->token].state;
+        v->reason = several ? many_tokens : bad ? bad_token : NULL;
     }
     else if (bad) {
         v->verdict = MO_V_FORGED;

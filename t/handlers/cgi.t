@@ -8,8 +8,8 @@ use MO::Test;
 use MO::Handlers;
 
 my %want = (plain => 'verified', clear => 'verified',
-    forge => ['verified', 'conflict'], late => 'conflict', now => 'conflict',
-    nofd => 'verified');
+    forge => 'verified', map({ $_ => 'conflict' } qw(late now again)),
+    nofd => 'verified', captured => 'verified');
 MO::Handlers::customers();
 MO::Handlers::suexec('/tmp');
 
@@ -34,12 +34,12 @@ for (['prefork', 'cgi', 0, 200], ['event', 'cgid', 0, 200],
     my $what = "$row->{handler}, $mpm";
     $row->steal('/s.cgi');
     $row->fire('/s.cgi', count => $count, modes => [qw(plain clear plain forge
-        plain late plain now nofd captured)]);
-    # under mod_cgid, the script's stdout is what names it: where a mailer
-    # does not have that, a token is all there is
+        late plain now again nofd captured)]);
+    # under mod_cgid, the script's stdin and stdout are what names it: where a
+    # mailer has neither, a token is all there is
     my @j = $row->verdicts(%want, $module eq 'cgid'
-        ? (nofd => ['claimed', 'hidden'], captured => 'claimed')
-        : (captured => 'verified'));
+        ? (nofd => 'claimed', captured => 'claimed') : ());
+    $row->visible(@j);
     my %uids = map { ($_->{r}{uid} // '') => 1 } @j;
     is_deeply([sort keys %uids], $suexec ? [5001, 5002]
         : [scalar getpwnam 'www-data'], "$what: as whom");

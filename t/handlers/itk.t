@@ -19,8 +19,9 @@ $row->steal('/s.php');
 $row->fire(['/s.php', '/s.php', '/s.cgi', '/s.cgi'], modes => [qw(direct plain
     clear direct forge late direct now nofd)]);
 my @j = $row->verdicts(direct => 'verified', plain => 'verified',
-    clear => 'verified', forge => ['verified', 'conflict'],
+    clear => 'verified', forge => 'verified',
     late => 'conflict', now => 'conflict', nofd => 'verified');
+$row->visible(@j);
 my %uids = map { $_->{r}{uid} => 1 } @j;
 is_deeply([sort keys %uids], [5001, 5002], 'mail of both uids');
 

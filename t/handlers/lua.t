@@ -13,9 +13,10 @@ $row->put('s.lua', $row->lua);
 $row->steal('/s.lua');
 $row->fire('/s.lua', modes => [qw(plain clear plain forge plain late plain now
     nofd)]);
-$row->verdicts(plain => 'verified', clear => 'verified',
-    forge => ['verified', 'conflict'], late => 'conflict', now => 'conflict',
+my @j = $row->verdicts(plain => 'verified', clear => 'verified',
+    forge => 'verified', late => 'conflict', now => 'conflict',
     nofd => 'verified');
+$row->visible(@j);
 $row->done('verified');
 
 done_testing();

@@ -14,9 +14,10 @@ $row->put('s.php', $row->php);
 $row->steal('/s.php');
 $row->fire('/s.php', modes => [qw(direct plain clear direct forge late direct
     now nofd)]);
-$row->verdicts(direct => 'verified', plain => 'verified', clear => 'verified',
-    forge => ['verified', 'conflict'], late => 'conflict', now => 'conflict',
+my @j = $row->verdicts(direct => 'verified', plain => 'verified', clear => 'verified',
+    forge => 'verified', late => 'conflict', now => 'conflict',
     nofd => 'verified');
+$row->visible(@j);
 $row->done('verified');
 
 done_testing();

@@ -28,10 +28,11 @@ EOT
     $row->steal('/s.cgi');
     $row->fire(['/exec.shtml', '/virtual.shtml', '/page.flt'],
         vhosts => ['a.example', 'b.example', 'b.example', 'a.example'],
-        modes => [qw(plain clear plain forge plain late plain now)]);
+        modes => [qw(plain clear plain forge again late plain now)]);
     my @j = $row->verdicts(plain => 'verified', clear => 'verified',
-        forge => ['verified', 'conflict'], late => 'conflict',
-        now => 'conflict');
+        forge => 'verified',
+        map { $_ => 'conflict' } qw(late now again));
+    $row->visible(@j);
     my %uri = map { ($_->{r}{uri} // '') => 1 } @j;
     is_deeply([sort keys %uri], ['/exec.shtml', '/page.flt',
         '/virtual.shtml'], 'each is named by the page that was asked for');

