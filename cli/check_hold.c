@@ -22,7 +22,7 @@ static char *ask(const char *program, const char *a, const char *b)
     char *out = NULL;
 
     if (queue_which(program, path, sizeof path) < 0 ||
-        queue_run(argv, NULL, 0, &out) < 0) {
+        queue_run(argv, NULL, 0, 0, &out) < 0) {
         free(out);
         return NULL;
     }
@@ -47,7 +47,7 @@ static int postfix_holds(const char *header)
         const char *value;
 
         if (queue_which("postmap", path, sizeof path) == 0 &&
-            queue_run(argv, field, strlen(field), &out) >= 0 &&
+            queue_run(argv, field, strlen(field), 0, &out) >= 0 &&
             (value = strchr(out, '\t')) != NULL)
             holds = strncasecmp(value + 1, "HOLD", 4) == 0;
         free(out);
@@ -104,7 +104,7 @@ static int sendmail_holds(const char *header, const char *sendmail)
     snprintf(in, sizeof in,
              "%s v=1; id=0123456789abcdef; " MO_HEADER_HOLD "; s=x\n", name);
     snprintf(program, sizeof program, "%s", sendmail);
-    holds = queue_run(argv, in, strlen(in), &out) >= 0 && out != NULL &&
+    holds = queue_run(argv, in, strlen(in), 1, &out) >= 0 && out != NULL &&
             strstr(out, "quarantine") != NULL;
     free(out);
     return holds;
