@@ -19,6 +19,7 @@ DEPS_TEST = \
 	cppcheck \
 	mandoc \
 	procps \
+	openssl \
 	strace \
 	postfix \
 	systemd
