@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
-use MO::Overlay 'dma';
+use MO::Overlay qw(dma);
 use MO::Test;
 use MO::Wrap;
 

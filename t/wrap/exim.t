@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
-use MO::Overlay 'exim4-daemon-light';
+use MO::Overlay qw(exim4-daemon-light);
 use MO::Test;
 use MO::Wrap;
 

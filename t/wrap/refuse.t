@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
-use MO::Overlay 'ssmtp';
+use MO::Overlay qw(ssmtp);
 use MO::Test;
 
 sub refused {

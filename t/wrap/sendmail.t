@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
-use MO::Overlay 'sendmail-bin';
+use MO::Overlay qw(sendmail-bin);
 use MO::Test;
 use MO::Wrap;
 
