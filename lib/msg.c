@@ -21,6 +21,7 @@
 
 #define LINE 1024
 #define SYSLOG_WAIT_MS 500
+#define SYSLOG_STUCK_S 10 /* not waited for again so long */
 
 static const char *name = "mailorigin";
 static int to_syslog;
@@ -76,10 +77,15 @@ static void say_syslog(int level, const char *text)
         n = (int)sizeof(line) - 1;
     if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&
         send(fd, line, (size_t)n, MSG_NOSIGNAL) < 0 && errno == EAGAIN) {
+        static time_t stuck; /* when it was last waited for in vain */
         struct pollfd p = {.fd = fd, .events = POLLOUT};
 
-        if (poll(&p, 1, SYSLOG_WAIT_MS) == 1)
+        if (now - stuck >= 0 && now - stuck < SYSLOG_STUCK_S)
+            ;
+        else if (poll(&p, 1, SYSLOG_WAIT_MS) == 1)
             (void)!send(fd, line, (size_t)n, MSG_NOSIGNAL);
+        else
+            stuck = now;
     }
     close(fd);
 }

@@ -158,31 +158,21 @@ static int is_digits(const char *s)
  * shorter ones stay whole, the longest are cut. */
 static size_t share(const size_t *len, size_t room)
 {
-    size_t cap = room, sum, over, i;
-    int again;
+    size_t low = 0, high = room, cap, sum, i;
 
-    do { /* each turn lowers cap, so it ends */
-        sum = over = 0;
-        for (i = 0; i < MO_F_COUNT; i++) {
-            if (len[i] > cap) {
-                over++;
-            }
-            else {
-                sum += len[i];
-            }
+    while (low < high) { /* low fits, above high nothing does */
+        cap = low + (high - low + 1) / 2;
+        for (sum = i = 0; i < MO_F_COUNT; i++) {
+            sum += len[i] < cap ? len[i] : cap;
         }
-        again = over > 0 && sum + over * cap > room;
-        if (again) {
-            size_t fair = sum < room ? (room - sum) / over : 0;
-
-            cap = fair < cap ? fair : cap - 1;
+        if (sum <= room) {
+            low = cap;
         }
-        else if (over == 0 && sum > room) {
-            cap--;
-            again = 1;
+        else {
+            high = cap - 1;
         }
-    } while (again && cap > 0);
-    return cap;
+    }
+    return low;
 }
 
 size_t mo_record_format(const struct mo_record *r, char *buf, size_t size)

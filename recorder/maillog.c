@@ -1,7 +1,7 @@
 /*
  * The mail log: a record is one write() to a file opened for appending, so
- * that a reader never sees half a line.  What can't be written is said once;
- * mail goes on.
+ * that a reader never sees half a line.  What can't be written is said once,
+ * and its end.
  */
 #include "rec.h"
 
@@ -15,12 +15,12 @@
 #define LOOK_NS 500000000ull /* how long a moved file may go unnoticed */
 #define TAIL (64 * 1024)
 
-static void failed(struct rec_log *l, const char *what)
+/* Is there a name left for it, by which its records can be found? */
+static int is_linked(int fd)
 {
-    if (!l->failing)
-        rec_trouble("mail log %s: %s: %s; mail goes on unrecorded", l->path,
-                    what, strerror(errno));
-    l->failing = 1;
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_nlink > 0 || !S_ISREG(st.st_mode));
 }
 
 static void reopen(struct rec_log *l)
@@ -32,23 +32,36 @@ static void reopen(struct rec_log *l)
              0640);
 
     if (fd < 0) {
-        failed(l, "open");
-        return; /* an old descriptor is better than none */
+        l->open_error = errno;
+        if (l->fd >= 0 && !is_linked(l->fd))
+            rec_log_close(l);
+        return; /* a moved file is better than none */
     }
-    if (l->fd >= 0)
-        close(l->fd);
+    rec_log_close(l);
     l->fd = fd;
+    l->open_error = 0;
     if (fstat(fd, &st) == 0) {
         l->dev = (uint64_t)st.st_dev;
         l->ino = (uint64_t)st.st_ino;
     }
 }
 
+static void say(struct rec_log *l, int error, const char *then)
+{
+    if (!l->said)
+        rec_trouble("mail log %s: %s; %s", l->path, strerror(error), then);
+    l->said = 1;
+}
+
+static const char moved[] = "the moved file is written on";
+
 void rec_log_open(struct rec_log *l, const char *path)
 {
     snprintf(l->path, sizeof l->path, "%s", path);
     l->looked = mo_boottime();
     reopen(l);
+    if (l->open_error != 0)
+        say(l, l->open_error, l->fd >= 0 ? moved : "no record can be written");
 }
 
 /* Has logrotate moved it? */
@@ -65,30 +78,45 @@ static void look(struct rec_log *l)
         reopen(l);
 }
 
-void rec_log_write(struct rec_log *l, const char *line, size_t len)
+static int put(struct rec_log *l, const char *line, size_t len)
 {
     struct stat st;
     ssize_t n;
 
-    look(l);
-    if (l->fd < 0)
-        return;
     do
         n = write(l->fd, line, len);
     while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)len) {
-        if (l->failing)
-            rec_trouble("mail log %s: written again", l->path);
-        l->failing = 0;
-        return;
-    }
+    if (n == (ssize_t)len)
+        return 0;
     if (n >= 0) {
         /* a full disk took a part: half a line is worse than none */
         if (fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= n)
             (void)!ftruncate(l->fd, st.st_size - n);
         errno = ENOSPC;
     }
-    failed(l, "write");
+    return -1;
+}
+
+int rec_log_write(struct rec_log *l, const char *line, size_t len, int refuse)
+{
+    look(l);
+    if (l->fd < 0 || put(l, line, len) != 0) {
+        int error = l->fd < 0 ? l->open_error : errno;
+
+        say(l, error,
+            refuse ? "mails are refused for now (on-failure refuse)"
+                   : "each mail goes on with a line in syslog instead");
+        errno = error;
+        return -1;
+    }
+    if (l->open_error != 0) {
+        say(l, l->open_error, moved);
+    }
+    else if (l->said) {
+        rec_trouble("mail log %s: written again", l->path);
+        l->said = 0;
+    }
+    return 0;
 }
 
 int rec_log_has(struct rec_log *l, const char *id)

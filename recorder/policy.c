@@ -5,6 +5,7 @@
  */
 #include "rec.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@
 
 struct rec_bucket {
     uint64_t hash; /* of the key; 0: empty */
-    uint64_t at; /* us: when level was right */
-    double level; /* tokens left; of an alert: how many lately */
+    uint64_t at; /* us: when level was right; of an alert: the period began */
+    double level; /* tokens left; of an alert: how many in this period */
+    double before; /* of an alert: how many in the one before */
     int wave; /* an alert was given for this one */
 };
 
@@ -60,15 +62,15 @@ static struct rec_bucket *find(struct rec_rate *rate, const char *key,
     return oldest;
 }
 
-int rec_rate_take(struct rec_rate *rate, unsigned n, unsigned period,
-                  unsigned burst, const char *key, uint64_t now_us)
+struct rec_bucket *rec_rate_look(struct rec_rate *rate, unsigned n,
+                                 unsigned period, unsigned most,
+                                 const char *key, uint64_t now_us)
 {
-    double most = burst != 0 ? burst : n;
     int fresh;
     struct rec_bucket *b = find(rate, key, &fresh);
 
     if (b == NULL)
-        return 1; /* no memory is no reason to keep mail back */
+        return NULL;
     if (fresh)
         b->level = most;
     else if (now_us > b->at)
@@ -76,32 +78,38 @@ int rec_rate_take(struct rec_rate *rate, unsigned n, unsigned period,
     if (b->level > most)
         b->level = most;
     b->at = now_us;
-    if (b->level < 1)
-        return 0;
-    b->level -= 1;
-    return 1;
+    return b;
 }
 
+/*
+ * How many there were in the last period is taken from two counts: of the
+ * period that runs, and of the one before, as much of it as is still within.
+ */
 int rec_rate_wave(struct rec_rate *rate, unsigned n, unsigned period,
                   const char *key, uint64_t now_us)
 {
+    uint64_t whole = (uint64_t)period * 1000000;
     int fresh;
     struct rec_bucket *b = find(rate, key, &fresh);
+    double lately;
 
     if (b == NULL)
         return 0;
-    /* leaks n a period: fills only where they come faster than that */
-    if (!fresh && now_us > b->at) {
-        b->level -= (double)(now_us - b->at) * n / (period * 1e6);
-        if (b->level <= 0) {
-            b->level = 0;
-            b->wave = 0; /* it is over; the next one counts anew */
-        }
+    if (fresh || now_us < b->at || now_us - b->at >= 2 * whole) {
+        b->before = b->level = 0;
+        b->at = now_us;
     }
-    b->at = now_us;
-    if (b->level < 2.0 * n)
-        b->level += 1;
-    if (b->wave || b->level < n)
+    else if (now_us - b->at >= whole) {
+        b->before = b->level;
+        b->level = 0;
+        b->at += whole;
+    }
+    lately = b->level +
+             b->before * (1 - (double)(now_us - b->at) / (double)whole);
+    if (lately < n / 2.0)
+        b->wave = 0; /* it is over; the next one counts anew */
+    b->level += 1;
+    if (b->wave || lately + 1 < n)
         return 0;
     b->wave = 1;
     return 1;
@@ -122,8 +130,6 @@ const char *rec_who_key(const struct rec_who *who, enum mo_key_by by,
         snprintf(buf, 16, "%u", who->uid);
         return buf;
     }
-    if (!who->counts)
-        return NULL;
     if (by == MO_BY_VHOST)
         key = who->vhost;
     else if (by == MO_BY_SCRIPT)
@@ -149,7 +155,29 @@ void rec_policy_open(struct rec_policy *p, const char *blocks_path)
             p->next_id = p->blocks.block[i].id + 1;
 }
 
-void rec_policy_reset(struct rec_policy *p)
+void rec_policy_reset(struct rec_policy *p, const struct mo_conf *before,
+                      const struct mo_conf *after)
+{
+    unsigned i;
+
+    if (before->budget != after->budget)
+        rec_rate_free(&p->budget);
+    for (i = 0; i < MO_CONF_RULES; i++) {
+        const struct mo_limit *l = &before->limit[i];
+        const struct mo_limit *m = &after->limit[i];
+        const struct mo_alert *a = &before->alert[i];
+        const struct mo_alert *b = &after->alert[i];
+
+        if (i >= after->nlimits || l->n != m->n || l->period != m->period ||
+            l->burst != m->burst || l->by != m->by)
+            rec_rate_free(&p->limit[i]);
+        if (i >= after->nalerts || a->n != b->n || a->period != b->period ||
+            a->by != b->by || strcmp(a->program, b->program) != 0)
+            rec_rate_free(&p->alert[i]);
+    }
+}
+
+void rec_policy_close(struct rec_policy *p)
 {
     int i;
 
@@ -158,11 +186,6 @@ void rec_policy_reset(struct rec_policy *p)
         rec_rate_free(&p->limit[i]);
         rec_rate_free(&p->alert[i]);
     }
-}
-
-void rec_policy_close(struct rec_policy *p)
-{
-    rec_policy_reset(p);
     mo_blocks_free(&p->blocks);
 }
 
@@ -195,48 +218,87 @@ static const struct mo_block *blocked(struct rec_policy *p,
     return found;
 }
 
+/* What the caller is told is one line of printable ASCII. */
+static void set_reason(struct rec_ruling *out, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void set_reason(struct rec_ruling *out, const char *fmt, ...)
+{
+    char *s;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(out->reason, sizeof out->reason, fmt, ap);
+    va_end(ap);
+    for (s = out->reason; *s != '\0'; s++)
+        if (*s < ' ' || *s > '~')
+            *s = '?';
+}
+
+/*
+ * Budget and limits.  A mail that one of them keeps back takes from none: a
+ * site over its own limit must not use up what it shares with others.
+ */
+static void limit(struct rec_policy *p, const struct mo_conf *conf,
+                  const struct rec_who *who, uint64_t now_us,
+                  struct rec_ruling *out)
+{
+    struct rec_bucket *take[MO_CONF_RULES + 1];
+    unsigned n = 0;
+    unsigned i;
+    char buf[16];
+
+    if (conf->budget != 0 && who->uid != 0) {
+        snprintf(buf, sizeof buf, "%u", who->uid);
+        take[n] = rec_rate_look(&p->budget, conf->budget, 60, conf->budget, buf,
+                                now_us);
+        if (take[n] != NULL && take[n]->level < 1) {
+            out->action = MO_LIMITED;
+            set_reason(out, "budget: %u mails a minute by uid", conf->budget);
+            return;
+        }
+        n++;
+    }
+    for (i = 0; i < conf->nlimits && i < MO_CONF_RULES; i++) {
+        const struct mo_limit *l = &conf->limit[i];
+        const char *key = rec_who_key(who, l->by, buf);
+
+        if (key == NULL)
+            continue;
+        take[n] = rec_rate_look(&p->limit[i], l->n, l->period,
+                                l->burst != 0 ? l->burst : l->n, key, now_us);
+        if (take[n] != NULL && take[n]->level < 1) {
+            out->action = MO_LIMITED;
+            set_reason(out, "limit %u/%us by %s", l->n, l->period,
+                       key_name(l->by));
+            return;
+        }
+        n++;
+    }
+    /* no memory for a bucket is no reason to keep mail back */
+    for (i = 0; i < n; i++)
+        if (take[i] != NULL)
+            take[i]->level -= 1;
+}
+
 void rec_policy_rule(struct rec_policy *p, const struct mo_conf *conf,
                      const struct rec_who *who,
                      const struct mo_subject *subject, unsigned n,
                      uint64_t now_us, struct rec_ruling *out)
 {
     const struct mo_block *b;
-    char buf[16];
-    unsigned i;
 
     out->action = MO_PASSED;
     out->reason[0] = '\0';
     b = blocked(p, subject, n, (int64_t)(now_us / 1000000));
     if (b != NULL) {
-        out->action = b->action;
-        snprintf(out->reason, sizeof out->reason, "block %lu: %s%s", b->id,
-                 mo_block_type_name(b->type), b->reason[0] != '\0' ? ": " : "");
-        strncat(out->reason, b->reason,
-                sizeof out->reason - strlen(out->reason) - 1);
-        if (b->action == MO_HELD && conf->hold == MO_HOLD_DEFER)
-            out->action = MO_LIMITED;
+        out->action = b->action == MO_HELD && conf->hold == MO_HOLD_DEFER
+                          ? MO_LIMITED
+                          : b->action;
+        set_reason(out, "block %lu: %s%s%s", b->id,
+                   mo_block_type_name(b->type), b->reason[0] != '\0' ? ": " : "",
+                   b->reason);
         if (out->action != MO_HELD)
             return; /* what is refused does not count */
     }
-    if (conf->budget != 0 && who->uid != 0) {
-        snprintf(buf, sizeof buf, "%u", who->uid);
-        if (!rec_rate_take(&p->budget, conf->budget, 60, 0, buf, now_us)) {
-            out->action = MO_LIMITED;
-            snprintf(out->reason, sizeof out->reason,
-                     "budget: %u mails a minute by uid", conf->budget);
-            return;
-        }
-    }
-    for (i = 0; i < conf->nlimits && i < MO_CONF_RULES; i++) {
-        const struct mo_limit *l = &conf->limit[i];
-        const char *key = rec_who_key(who, l->by, buf);
-
-        if (key == NULL ||
-            rec_rate_take(&p->limit[i], l->n, l->period, l->burst, key, now_us))
-            continue;
-        out->action = MO_LIMITED;
-        snprintf(out->reason, sizeof out->reason, "limit %u/%us by %s", l->n,
-                 l->period, key_name(l->by));
-        return;
-    }
+    limit(p, conf, who, now_us, out);
 }

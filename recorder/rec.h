@@ -5,6 +5,7 @@
  *   main.c      arguments, privileges, signals
  *   server.c    the loop, accepting, budgets of connections
  *   session.c   one client's messages
+ *   judge.c record.c  from evidence to verdict and ruling, and to the record
  *   chain.c     the caller and its ancestors
  *   boards.c    httpd's boards
  *   evidence_*.c  who sends: by ancestry, by connection, by token
@@ -203,10 +204,13 @@ struct rec_log {
     int fd; /* -1: not open */
     uint64_t dev, ino;
     uint64_t looked; /* boot time of the last look at the path */
-    int failing; /* an error has been said, and not its end */
+    int open_error; /* why it can't be opened anew; 0: it can */
+    int said; /* an error has been said, and not its end */
 };
 void rec_log_open(struct rec_log *l, const char *path);
-void rec_log_write(struct rec_log *l, const char *line, size_t len);
+/* 0, or -1 with errno: it is not written, which is said once; refuse: what
+ * that means for mails. */
+int rec_log_write(struct rec_log *l, const char *line, size_t len, int refuse);
 /* Is there a record with that id in the last part of the log? */
 int rec_log_has(struct rec_log *l, const char *id);
 void rec_log_close(struct rec_log *l);
@@ -252,10 +256,10 @@ struct rec_policy {
     struct mo_blocks blocks;
     unsigned long next_id; /* of a block */
 };
-/* Who sends, for policy: only what is beyond doubt counts by site. */
+/* Who sends, for policy: of the site only what is beyond doubt; NULL: not
+ * known so. */
 struct rec_who {
     uint32_t uid;
-    int counts; /* vhost, script, client are kernel facts */
     const char *vhost, *script, *client;
 };
 struct rec_ruling {
@@ -264,19 +268,23 @@ struct rec_ruling {
 };
 void rec_policy_open(struct rec_policy *p, const char *blocks_path);
 void rec_policy_close(struct rec_policy *p);
-/* conf's rules changed: all counts begin anew */
-void rec_policy_reset(struct rec_policy *p);
+/* conf was read anew: the counts of rules that changed begin anew */
+void rec_policy_reset(struct rec_policy *p, const struct mo_conf *before,
+                      const struct mo_conf *after);
 /* subject[0..n): whom the mail may come from; a block counts where it hits
  * all of them. */
 void rec_policy_rule(struct rec_policy *p, const struct mo_conf *conf,
                      const struct rec_who *who,
                      const struct mo_subject *subject, unsigned n,
                      uint64_t now_us, struct rec_ruling *out);
-/* Takes n/period off key's bucket; 1: there was some, 0: none left. */
-int rec_rate_take(struct rec_rate *rate, unsigned n, unsigned period,
-                  unsigned burst, const char *key, uint64_t now_us);
-/* Counts one for key: 1 if that is the one that begins a wave: n within
- * period, and none began before that has not ended. */
+/* key's bucket, filled with n/period since it was last looked at, up to most;
+ * it is good until the next call.  NULL: no memory. */
+struct rec_bucket *rec_rate_look(struct rec_rate *rate, unsigned n,
+                                 unsigned period, unsigned most,
+                                 const char *key, uint64_t now_us);
+/* Counts one for key: 1 if that is the one that begins a wave: the n-th
+ * within period, and the last wave has ended: there were fewer than half as
+ * many in a period since. */
 int rec_rate_wave(struct rec_rate *rate, unsigned n, unsigned period,
                   const char *key, uint64_t now_us);
 void rec_rate_free(struct rec_rate *rate);
@@ -329,6 +337,46 @@ struct rec_session {
     char *exe, *cwd;
     struct rec_evidence *ev;
 };
+/* A MAIL message, cut to what a record may hold. */
+struct rec_mail {
+    const unsigned char *nonce;
+    char sender[1024];
+    char subject[1024];
+    char message_id[1024];
+    char rcpt_list[4096];
+    uint64_t rcpts;
+    uint64_t size;
+};
+
+/* ---- judge.c: what the evidence comes to, with the requests it names */
+struct rec_judged {
+    struct rec_verdict v;
+    const struct mo_origin *origin; /* NULL: nobody */
+    const struct mo_origin *claimed; /* NULL: none */
+    struct mo_origin candidate[REC_CANDIDATES];
+    unsigned kept; /* of the candidates */
+    struct mo_origin token;
+};
+void rec_judge(const struct rec_evidence *e, struct rec_judged *j);
+/* who's strings are j's */
+void rec_who_of(const struct rec_session *s, const struct rec_judged *j,
+                struct rec_who *who);
+void rec_rule(struct rec *r, const struct rec_session *s,
+              const struct rec_judged *j, uint64_t now_us,
+              struct rec_ruling *ruling);
+
+/* ---- record.c */
+/* The record in line (MO_RECORD_LINE bytes); its length. */
+size_t rec_record(struct rec *r, const struct rec_session *s,
+                  const struct rec_mail *m, const struct rec_judged *j,
+                  const char *id, uint64_t now_us,
+                  const struct rec_ruling *ruling, char *line);
+/* Where that can't be written: a line in syslog. */
+void rec_unrecorded(const struct rec_session *s, const struct rec_mail *m,
+                    const struct rec_judged *j, const char *id,
+                    enum mo_action action, const char *why);
+
+/* ---- session.c */
 /* 0: it goes on; -1: end the connection */
 int rec_session_message(struct rec *r, struct rec_session *s,
                         const unsigned char *msg, size_t len, const int *fds,

@@ -374,18 +374,24 @@ static void signal_ready(struct rec *r, struct rec_source *s, uint32_t events)
     }
 }
 
-static void read_conf(struct rec *r)
+/* A conf that can't be read changes nothing; bad lines are passed over. */
+static void read_conf(struct rec *r, struct mo_conf *fresh)
 {
-    static struct mo_conf fresh;
     char err[1024];
 
-    mo_conf_defaults(&fresh);
-    if (mo_conf_read(&fresh, MO_CONF_PATH, err, sizeof err) != 0 &&
-        errno != ENOENT)
-        rec_trouble("%s", err);
-    if (fresh.log[0] == '\0')
-        snprintf(fresh.log, sizeof fresh.log, "%s", MO_LOG_PATH);
-    r->conf = fresh;
+    mo_conf_defaults(fresh);
+    if (mo_conf_read(fresh, MO_CONF_PATH, err, sizeof err) != 0 &&
+        errno != ENOENT) {
+        if (errno != 0 && r->conf.log[0] != '\0') {
+            rec_trouble("%s; the conf read before is kept", err);
+            *fresh = r->conf;
+        }
+        else {
+            rec_trouble("%s", err);
+        }
+    }
+    if (fresh->log[0] == '\0')
+        snprintf(fresh->log, sizeof fresh->log, "%s", MO_LOG_PATH);
     if (gethostname(r->host, sizeof r->host) != 0)
         r->host[0] = '\0';
     r->host[sizeof r->host - 1] = '\0';
@@ -393,8 +399,11 @@ static void read_conf(struct rec *r)
 
 void rec_reload(struct rec *r)
 {
-    read_conf(r);
-    rec_policy_reset(&r->policy);
+    static struct mo_conf fresh;
+
+    read_conf(r, &fresh);
+    rec_policy_reset(&r->policy, &r->conf, &fresh);
+    r->conf = fresh;
     rec_keys_read(r);
     rec_log_open(&r->log, r->conf.log);
 }
@@ -404,6 +413,7 @@ void rec_reload(struct rec *r)
 int rec_open(struct rec *r)
 {
     static struct rec_seen seen;
+    static struct mo_conf fresh;
     struct stat st;
     socklen_t len = sizeof r->cookie;
 
@@ -414,7 +424,8 @@ int rec_open(struct rec *r)
         return -1;
     }
     r->now = mo_boottime();
-    read_conf(r);
+    read_conf(r, &fresh);
+    r->conf = fresh;
     rec_keys_read(r);
     rec_log_open(&r->log, r->conf.log);
     r->seen = &seen;

@@ -23,8 +23,6 @@
 
 #define FDS_MAX 1024 /* of one client: more are not looked at */
 #define PATH_TEXT 1024 /* of exe and cwd that is kept */
-#define RCPTS_TEXT 4096
-#define TEXT 1024
 
 static uint64_t now_us(void)
 {
@@ -163,17 +161,7 @@ static int hello(struct rec *r, struct rec_session *s, const unsigned char *msg,
 
 /* ---- MAIL */
 
-struct mail {
-    const unsigned char *nonce;
-    char sender[TEXT];
-    char subject[TEXT];
-    char message_id[TEXT];
-    char rcpt_list[RCPTS_TEXT];
-    uint64_t rcpts;
-    uint64_t size;
-};
-
-static int parse_mail(struct mail *m, const unsigned char *msg, size_t len,
+static int parse_mail(struct rec_mail *m, const unsigned char *msg, size_t len,
                       size_t pos)
 {
     struct mo_tlv f;
@@ -243,286 +231,6 @@ static int answer(struct rec_session *s, enum mo_action action,
     return 0;
 }
 
-/* What the evidence comes to, with the requests it names decoded. */
-struct judged {
-    struct rec_verdict v;
-    const struct mo_origin *origin; /* NULL: nobody */
-    const struct mo_origin *claimed; /* NULL: none */
-    struct mo_origin candidate[REC_CANDIDATES];
-    unsigned kept;
-    struct mo_origin token;
-};
-
-/*
- * May the token pick a request?  Not where it stands in the caller's own
- * environment only, and another process of the script's put it there: that
- * is how one lies with a token that was found.  The caller's parent gave it
- * as the web server's worker if it is older than the requests.
- */
-static int given(const struct rec_evidence *e, unsigned token)
-{
-    const struct mo_proc *parent = &e->chain.p[1];
-    unsigned i;
-
-    if (e->unpicked)
-        return 0;
-    if (e->above >> token & 1)
-        return 1;
-    if (e->chain.n < 2)
-        return 0;
-    for (i = 0; i < e->n && i < REC_CANDIDATES; i++)
-        if (mo_began_after(parent->start, parent->pid, e->cand[i]->start,
-                           e->cand[i]->last_pid))
-            return 0;
-    return 1;
-}
-
-static void judge(const struct rec_evidence *e, struct judged *j)
-{
-    static struct rec_name name[REC_CANDIDATES];
-    static struct rec_fact_token token[REC_TOKENS];
-    static struct mo_origin scratch;
-    struct rec_facts f;
-    unsigned i;
-
-    memset(&f, 0, sizeof f);
-    f.kind = e->kind;
-    f.web = e->web;
-    f.worker = e->worker;
-    f.sure = e->sure;
-    f.n = e->n;
-    j->kept = f.kept = e->n < REC_CANDIDATES ? e->n : REC_CANDIDATES;
-    for (i = 0; i < f.kept; i++) {
-        const struct rec_request *q = e->cand[i];
-        struct mo_origin *o = &j->candidate[i];
-
-        name[i].named =
-            q->len > 0 && mo_origin_decode(q->origin, q->len, o) == 0;
-        if (!name[i].named)
-            o->id[0] = '\0';
-        snprintf(name[i].id, sizeof name[i].id, "%s", o->id);
-        name[i].time_us = name[i].named ? o->time_us : 0;
-    }
-    for (i = 0; i < e->ntokens; i++) {
-        const struct rec_token *t = &e->token[i];
-
-        memset(&token[i], 0, sizeof token[i]);
-        if (t->open != MO_OPEN_OK ||
-            mo_origin_decode(t->origin, t->len, &scratch) != 0)
-            continue;
-        token[i].authentic = 1;
-        token[i].given = given(e, i);
-        token[i].state = t->state;
-        token[i].pid = scratch.pid;
-        token[i].name.named = 1;
-        snprintf(token[i].name.id, sizeof token[i].name.id, "%s", scratch.id);
-        token[i].name.time_us = scratch.time_us;
-    }
-    f.cand = name;
-    f.ntokens = e->ntokens;
-    f.token = token;
-    rec_decide(&f, &j->v);
-    j->origin = j->claimed = NULL;
-    if (j->v.token >= 0 && (j->v.claimed || j->v.origin == REC_BY_TOKEN)) {
-        const struct rec_token *t = &e->token[j->v.token];
-
-        mo_origin_decode(t->origin, t->len, &j->token);
-        if (j->v.claimed)
-            j->claimed = &j->token;
-    }
-    if (j->v.origin >= 0)
-        j->origin = &j->candidate[j->v.origin];
-    else if (j->v.origin == REC_BY_TOKEN)
-        j->origin = &j->token;
-    /* the nameless are no candidates that a record can list */
-    for (i = 0; i < j->kept; i++)
-        if (!name[i].named)
-            memset(&j->candidate[i], 0, sizeof j->candidate[i]);
-}
-
-static void rule(struct rec *r, const struct rec_session *s,
-                 const struct judged *j, uint64_t now,
-                 struct rec_ruling *ruling)
-{
-    static struct mo_subject subject[REC_CANDIDATES];
-    struct rec_who who;
-    unsigned n = 0;
-    unsigned i;
-
-    memset(&who, 0, sizeof who);
-    who.uid = s->uid;
-    if (j->origin != NULL && j->v.verdict != MO_V_CLAIMED) {
-        who.counts = 1;
-        who.vhost = j->origin->vhost;
-        who.script = j->origin->script;
-        who.client = j->origin->client;
-    }
-    memset(subject, 0, sizeof subject);
-    if (j->origin == NULL && j->v.verdict == MO_V_AMBIGUOUS)
-        n = j->kept;
-    for (i = 0; i < n || i == 0; i++) {
-        const struct mo_origin *o = n > 0 ? &j->candidate[i] : j->origin;
-
-        subject[i].uid = s->uid;
-        if (o == NULL)
-            continue;
-        subject[i].vhost = o->vhost;
-        subject[i].script = o->script;
-        subject[i].uri = o->uri;
-        subject[i].client = o->client;
-    }
-    rec_policy_rule(&r->policy, &r->conf, &who, subject, n > 0 ? n : 1, now,
-                    ruling);
-}
-
-static const char *const kinds[] = {"none", "ancestry", "connection", "token"};
-static const char *const states[] = {"", "in_progress", "late", "old"};
-static const char *const actions[] = {"", "passed", "refused", "limited",
-                                      "held"};
-
-/* "vhost uri script id; …" */
-static void list_candidates(const struct judged *j, unsigned n, char *out,
-                            size_t size)
-{
-    size_t len = 0;
-    unsigned i;
-
-    out[0] = '\0';
-    for (i = 0; i < j->kept; i++) {
-        const struct mo_origin *o = &j->candidate[i];
-        int k;
-
-        if (o->id[0] == '\0')
-            k = snprintf(out + len, size - len, "%s(not recorded)",
-                         i > 0 ? "; " : "");
-        else
-            k = snprintf(out + len, size - len, "%s%s %s %s %s",
-                         i > 0 ? "; " : "", o->vhost, o->uri, o->script, o->id);
-        if (k < 0 || (size_t)k >= size - len) {
-            out[len] = '\0';
-            break;
-        }
-        len += (size_t)k;
-    }
-    if (i < n)
-        snprintf(out + len, size - len, "; and %u more", n - i);
-}
-
-static size_t record(struct rec *r, const struct rec_session *s,
-                     const struct mail *m, const struct judged *j,
-                     const char *id, uint64_t now,
-                     const struct rec_ruling *ruling, char *line)
-{
-    static char parents[1500];
-    static char candidates[4096];
-    char time[32], request_time[32], uid[12], gid[12], pid[12];
-    char rcpts[24], size[24], hash[2 * (MO_KEYID_LEN + MO_HASH_LEN) + 2];
-    char reason[512];
-    struct mo_record rec;
-    const struct mo_origin *o = j->origin;
-    unsigned bits = o != NULL ? o->record : 0;
-    int i;
-
-    memset(&rec, 0, sizeof rec);
-    mo_time_format(now, time);
-    rec.value[MO_F_TIME] = time;
-    rec.value[MO_F_ID] = id;
-    rec.value[MO_F_HOST] = r->host;
-    rec.value[MO_F_VERDICT] = mo_verdict_name(j->v.verdict);
-    rec.value[MO_F_EVIDENCE] = kinds[j->v.evidence];
-    rec.value[MO_F_STATE] = states[j->v.state];
-    rec.value[MO_F_ACTION] = actions[ruling->action];
-    snprintf(reason, sizeof reason, "%s%s%s", ruling->reason,
-             ruling->reason[0] != '\0' && j->v.reason != NULL ? "; " : "",
-             j->v.reason != NULL ? j->v.reason : "");
-    rec.value[MO_F_REASON] = reason;
-    if (o != NULL) {
-        rec.value[MO_F_REQUEST_ID] = o->id;
-        mo_time_format(o->time_us, request_time);
-        rec.value[MO_F_REQUEST_TIME] = request_time;
-        if (o->has_hash) {
-            char *h = hash;
-
-            for (i = 0; i < MO_KEYID_LEN; i++)
-                h += sprintf(h, "%02x", o->keyid[i]);
-            *h++ = ':';
-            for (i = 0; i < MO_HASH_LEN; i++)
-                h += sprintf(h, "%02x", o->hash[i]);
-            rec.value[MO_F_REQUEST_HASH] = hash;
-        }
-        rec.value[MO_F_CLIENT] = o->client;
-        rec.value[MO_F_VHOST] = o->vhost;
-        rec.value[MO_F_METHOD] = o->method;
-        rec.value[MO_F_URI] = o->uri;
-        rec.value[MO_F_QUERY] = bits & MO_RECORD_QUERY ? o->query : NULL;
-        rec.value[MO_F_SCRIPT] = o->script;
-        rec.value[MO_F_HANDLER] = o->handler;
-        rec.value[MO_F_USER] = o->user;
-    }
-    snprintf(uid, sizeof uid, "%u", s->uid);
-    snprintf(gid, sizeof gid, "%u", s->gid);
-    snprintf(pid, sizeof pid, "%d", (int)s->pid);
-    rec.value[MO_F_UID] = uid;
-    rec.value[MO_F_GID] = gid;
-    rec.value[MO_F_PID] = pid;
-    rec.value[MO_F_EXE] = s->exe;
-    rec.value[MO_F_CWD] = s->cwd;
-    rec_chain_parents(&s->ev->chain, parents, sizeof parents);
-    rec.value[MO_F_PARENTS] = parents;
-    rec.value[MO_F_MODE] = s->mode;
-    rec.value[MO_F_ENVELOPE_FROM] = m->sender;
-    if (m->rcpts > 0) {
-        snprintf(rcpts, sizeof rcpts, "%llu", (unsigned long long)m->rcpts);
-        rec.value[MO_F_RECIPIENTS] = rcpts;
-    }
-    if (bits & MO_RECORD_RECIPIENTS)
-        rec.value[MO_F_RECIPIENT_LIST] = m->rcpt_list;
-    if (bits & MO_RECORD_SUBJECT)
-        rec.value[MO_F_SUBJECT] = m->subject;
-    rec.value[MO_F_MESSAGE_ID] = m->message_id;
-    if (m->size > 0) {
-        snprintf(size, sizeof size, "%llu", (unsigned long long)m->size);
-        rec.value[MO_F_SIZE] = size;
-    }
-    if (j->v.verdict == MO_V_AMBIGUOUS) {
-        list_candidates(j, s->ev->n, candidates, sizeof candidates);
-        rec.value[MO_F_CANDIDATES] = candidates;
-    }
-    if (j->claimed != NULL) {
-        rec.value[MO_F_CLAIMED_VHOST] = j->claimed->vhost;
-        rec.value[MO_F_CLAIMED_URI] = j->claimed->uri;
-        rec.value[MO_F_CLAIMED_SCRIPT] = j->claimed->script;
-        rec.value[MO_F_CLAIMED_ID] = j->claimed->id;
-    }
-    return mo_record_format(&rec, line, MO_RECORD_LINE);
-}
-
-static void alerts(struct rec *r, const struct rec_session *s,
-                   const struct judged *j, uint64_t now, const char *line,
-                   size_t len)
-{
-    struct rec_who who;
-    char buf[16];
-    unsigned i;
-
-    memset(&who, 0, sizeof who);
-    who.uid = s->uid;
-    if (j->origin != NULL && j->v.verdict != MO_V_CLAIMED) {
-        who.counts = 1;
-        who.vhost = j->origin->vhost;
-        who.script = j->origin->script;
-        who.client = j->origin->client;
-    }
-    for (i = 0; i < r->conf.nalerts && i < MO_CONF_RULES; i++) {
-        const struct mo_alert *a = &r->conf.alert[i];
-        const char *key = rec_who_key(&who, a->by, buf);
-
-        if (key != NULL &&
-            rec_rate_wave(&r->policy.alert[i], a->n, a->period, key, now))
-            rec_alert_run(&r->alerts, a->program, line, len);
-    }
-}
-
 /* An answer that was under way when we ended: is its record written? */
 static int answer_again(struct rec *r, struct rec_session *s,
                         struct rec_seen_entry *e)
@@ -535,11 +243,56 @@ static int answer_again(struct rec *r, struct rec_session *s,
                   e->header_len);
 }
 
+static void alerts(struct rec *r, const struct rec_session *s,
+                   const struct rec_judged *j, uint64_t now, const char *line,
+                   size_t len)
+{
+    struct rec_who who;
+    char buf[16];
+    unsigned i;
+
+    rec_who_of(s, j, &who);
+    for (i = 0; i < r->conf.nalerts && i < MO_CONF_RULES; i++) {
+        const struct mo_alert *a = &r->conf.alert[i];
+        const char *key = rec_who_key(&who, a->by, buf);
+
+        if (key != NULL &&
+            rec_rate_wave(&r->policy.alert[i], a->n, a->period, key, now))
+            rec_alert_run(&r->alerts, a->program, line, len);
+    }
+}
+
+/*
+ * Writes the record.  Where it can't be written, the mail is one without the
+ * recorder, for which the conf says what to do: it goes with a line in
+ * syslog, or does not go now.
+ */
+static void keep_record(struct rec *r, const struct rec_session *s,
+                        const struct rec_mail *m, const struct rec_judged *j,
+                        const char *id, const char *line, size_t len,
+                        struct rec_ruling *ruling)
+{
+    int refuse = r->conf.on_failure == MO_FAIL_REFUSE;
+    const char *why;
+
+    if (rec_log_write(&r->log, line, len, refuse) == 0)
+        return;
+    why = strerror(errno);
+    if (refuse &&
+        (ruling->action == MO_PASSED || ruling->action == MO_HELD)) {
+        ruling->action = MO_LIMITED;
+        snprintf(ruling->reason, sizeof ruling->reason,
+                 "the mail log can't be written (%s), and on-failure is refuse",
+                 why);
+    }
+    rec_unrecorded(s, m, j, id, ruling->action, why);
+}
+
 static int mail(struct rec *r, struct rec_session *s, const unsigned char *msg,
                 size_t len, size_t pos)
 {
-    static struct mail m;
-    static struct judged j;
+    static struct rec_mail m;
+    static struct rec_judged j;
     static char line[MO_RECORD_LINE + 1];
     static char header[REC_SEEN_SIZE - 320];
     struct rec_seen_entry *seen;
@@ -548,18 +301,18 @@ static int mail(struct rec *r, struct rec_session *s, const unsigned char *msg,
     uint64_t now = now_us();
     size_t header_len;
     size_t n;
+    int rc;
 
     if (!s->hello || parse_mail(&m, msg, len, pos) != 0)
         return -1;
     seen = rec_seen_find(r->seen, s->uid, m.nonce);
     if (seen != NULL) {
-        int rc = answer_again(r, s, seen);
-
+        rc = answer_again(r, s, seen);
         if (rc <= 0)
             return rc;
     }
-    judge(s->ev, &j);
-    rule(r, s, &j, now, &ruling);
+    rec_judge(s->ev, &j);
+    rec_rule(r, s, &j, now, &ruling);
     if (seen != NULL)
         memcpy(id, seen->id, sizeof id);
     else
@@ -567,24 +320,26 @@ static int mail(struct rec *r, struct rec_session *s, const unsigned char *msg,
     header_len =
         rec_stamp(&r->conf, &r->keys, r->host, j.origin, j.v.verdict, id, now,
                   s->uid, ruling.action == MO_HELD, header, sizeof header);
-    n = record(r, s, &m, &j, id, now, &ruling, line);
+    n = rec_record(r, s, &m, &j, id, now, &ruling, line);
     if (seen == NULL)
         seen = rec_seen_add(r->seen, s->uid, m.nonce);
     if (seen != NULL) {
         memcpy(seen->id, id, sizeof id);
-        seen->action = (uint32_t)ruling.action;
-        snprintf(seen->reason, sizeof seen->reason, "%s", ruling.reason);
         memcpy(seen->header, header, header_len);
         seen->header_len = (uint32_t)header_len;
         seen->when = now;
         __atomic_store_n(&seen->state, 1, __ATOMIC_RELEASE);
     }
-    rec_log_write(&r->log, line, n);
-    if (seen != NULL)
+    keep_record(r, s, &m, &j, id, line, n, &ruling);
+    if (seen != NULL) {
+        seen->action = (uint32_t)ruling.action;
+        snprintf(seen->reason, sizeof seen->reason, "%s", ruling.reason);
         __atomic_store_n(&seen->state, 2, __ATOMIC_RELEASE);
+    }
+    rc = answer(s, ruling.action, ruling.reason, id, header, header_len);
     if (r->conf.nalerts > 0)
-        alerts(r, s, &j, now, line, n);
-    return answer(s, ruling.action, ruling.reason, id, header, header_len);
+        alerts(r, s, &j, now, line, n); /* no mail waits for a program */
+    return rc;
 }
 
 /* ---- the rest */

@@ -56,7 +56,7 @@ sub start {
         open STDERR, '>>', $self->{stderr};
         my @cmd = ($RECORDER, '--foreground');
         unshift @cmd, 'setpriv', "--reuid=$self->{user}",
-            "--regid=$self->{user}", '--clear-groups', '--'
+            '--regid=' . (getpwnam $self->{user})[3], '--clear-groups', '--'
             if $self->{user};
         { no warnings; exec @cmd; }
         print STDERR "$RECORDER: $!\n";
