@@ -321,9 +321,12 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
         found->n = 0;
         e->sure = found->sure;
         e->kind = REC_CONNECTION;
-        /* A script can start itself anew with any token it found.  httpd
-         * says which connection is whose, but where two began at once. */
-        if (cgid)
+        /* A script can start itself anew with any token it found: one may
+         * only tell apart requests of the caller's own uid, by suexec.  Of
+         * mod_cgid's connections httpd says whose they are, but where two
+         * began at once. */
+        if (!fcgid || mo_proc_uid(r->proc.fd, pid, &daemon) != 0 ||
+            daemon == uid)
             e->unpicked = 1;
     }
     rec_evidence_free(found);

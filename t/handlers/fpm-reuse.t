@@ -11,14 +11,15 @@ use MO::Handlers;
 
 my %want = (direct => 'verified', plain => 'verified', clear => 'verified',
     forge => ['verified', 'conflict'], late => 'conflict', now => 'conflict',
+    put => 'conflict', own => ['conflict', 'claimed'],
     nofd => ['hidden', 'ambiguous']);
 my $one_child = "StartServers 1\nServerLimit 1\nThreadsPerChild 32\n"
     . "MinSpareThreads 1\nMaxSpareThreads 32\nMaxRequestWorkers 32\n";
 
-for (['event', 'unix', 'kept', 160], ['event', 'tcp', 'kept', 80],
-    ['event', 'unix', 'balancer', 80], ['event', 'tcp', 'balancer', 40],
-    ['worker', 'unix', 'kept', 60], ['prefork', 'unix', 'kept', 60],
-    ['worker', 'unix', 'fresh', 60], ['prefork', 'unix', 'fresh', 60]) {
+for (['event', 'unix', 'kept', 200], ['event', 'tcp', 'kept', 200],
+    ['event', 'unix', 'balancer', 200], ['event', 'tcp', 'balancer', 80],
+    ['worker', 'unix', 'kept', 200], ['prefork', 'unix', 'kept', 200],
+    ['worker', 'unix', 'fresh', 200], ['prefork', 'unix', 'fresh', 200]) {
     my ($mpm, $listen, $how, $count) = @$_;
     my $max = 10;
     my %pool = map { $_ => {listen => $listen, 'pm.max_children' => 20,
@@ -53,9 +54,12 @@ for (['event', 'unix', 'kept', 160], ['event', 'tcp', 'kept', 80],
         });
     $row->put('s.php', $row->php);
     note("$row->{handler}, $listen, $mpm");
+    $row->{addresses} = [map { $fpm->address($_) =~ s/.*:(\d+)$/$1/r }
+        @MO::Handlers::VHOSTS];
     $row->steal('/s.php');
     $row->fire('/s.php', count => $count,
-        modes => [qw(direct plain clear direct forge late direct now nofd)]);
+        modes => [qw(direct plain clear direct forge late direct now nofd put
+            own)]);
     $row->verdicts(%want);
     like($row->h->error_log, qr/AH01079: failed to make connection to backend/,
         'the dead member was tried') if $how eq 'balancer';

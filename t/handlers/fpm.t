@@ -28,25 +28,29 @@ for my $listen (qw(unix tcp tcp6)) {
         });
     $row->put($_, $row->php) for qw(s.php third.php);
     # the customer's own .htaccess decides what PHP is told
+    $row->{addresses} = [map { $fpm->address($_) =~ s/.*:(\d+)$/$1/r }
+        @MO::Handlers::VHOSTS];
     $row->steal('/s.php');
     my $token = slurp($row->dir . '/token.late');
     $row->h->put('a.example:.htaccess',
         "ProxyFCGISetEnvIf true MAILORIGIN_TOKEN $token\n"
         . "SetEnv MAILORIGIN_VHOST b.example\n");
     $row->fire(['/s.php', '/s.php', '/third.php', '/s.php'],
-        count => $listen eq 'unix' ? 200 : 80,
-        modes => [qw(direct plain clear direct forge late direct now nofd)]);
+        modes => [qw(direct plain clear direct forge late direct now nofd put
+            own)]);
     # what a script closed can't tell, but then nothing is guessed
     my @j = $row->verdicts(direct => 'verified', plain => 'verified',
         clear => 'verified', forge => ['verified', 'conflict'],
-        late => 'conflict', now => 'conflict',
+        late => 'conflict', now => 'conflict', put => 'conflict',
+        own => ['conflict', 'claimed'],
         nofd => ['hidden', 'ambiguous']);
     my %uid = map { $_->{r}{uid} => 1 } @j;
     is_deeply([sort keys %uid], [5001, 5002, 5003], 'mail of three uids');
     my ($j) = grep { $_->{mode} eq 'direct' } @j;
     is($j->{r}{evidence}, 'connection', 'by the connection');
     is(scalar(grep { ($_->{r}{claimed_vhost} // '') ne 'b.example' }
-        grep { $_->{mode} =~ /late|now/ } @j), 0, 'the lies are on record');
+        grep { $_->{r}{verdict} ne 'claimed' }
+        grep { $_->{mode} =~ /late|now|put|own/ } @j), 0, 'the lies are on record');
     $row->done('verified', mpm => 'event') if $listen ne 'tcp6';
     $row->stop;
     $fpm->stop;

@@ -22,7 +22,12 @@
 # MODEs: plain; clear: an empty environment; forge: a made-up token; late,
 # now: the token of another customer's request, ended or in progress; again:
 # the script has started itself anew with the token of now (shell); nofd:
-# every descriptor closed; captured: its output is read; direct: through the language's own mail function.
+# every descriptor closed; captured: its output is read; direct: through the
+# language's own mail function; put: so too, with the token of now in the
+# environment (PHP); own: a conversation with the recorder by itself, with the
+# token of now and sockets that it made up, to httpd and to $row->{addresses}.
+# With bearer => 1 a script that shows the token of a request of its own site
+# is taken for that one: only the site must be right then.
 package MO::Handlers;
 use strict;
 use warnings;
@@ -105,6 +110,7 @@ sub send_text {
 #!/bin/sh
 wrapper=$WRAPPER
 dir=$self->{dir}
+liar=$BUILD/t/tools/liar
 EOT
 mode=$1 n=$2 host=$3
 mail() {
@@ -121,6 +127,9 @@ plain | again | direct | captured) mail "$wrapper" -i -t ;;
 clear) mail env -i "$wrapper" -i -t ;;
 forge) lie AWFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1Njc4OWFiY2RlZmdoaWo ;;
 late | now) lie "$(cat "$dir/token.$mode")" ;;
+own) [ $((n % 2)) = 0 ] && have=own || have=none
+    "$liar" "$(cat "$dir/token.now")" "<$n.$mode@$host>" $have \
+        $(cat "$dir/addresses") ;;
 nofd)
     exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&- >/dev/null 2>&1
     mail "$wrapper" -i -t ;;
@@ -147,7 +156,11 @@ if ($m === 'steal') {
     exit;
 }
 usleep(random_int(0, 20000));
-if ($m === 'direct') {
+if ($m === 'put') {
+    putenv('MAILORIGIN_TOKEN=' . file_get_contents("$dir/token.now"));
+    putenv('SSL_MAILORIGIN_TOKEN');
+}
+if ($m === 'direct' || $m === 'put') {
     $ok = mail('victim@example.net', 'win', 'body',
         "From: <$n@$host>\r\nMessage-ID: <$n.$m@$host>");
 } else {
@@ -281,6 +294,8 @@ sub steal {
     for my $to (qw(late now)) {
         spew("$self->{dir}/token.$to", '', 0666);
     }
+    spew("$self->{dir}/addresses", join ' ', $self->{h}->port,
+        @{$self->{addresses} // []});
     $self->get('b.example', "$path?n=0&m=steal&to=late");
     $self->{stealer} = fork // die "fork: $!";
     if (!$self->{stealer}) {
@@ -356,9 +371,11 @@ sub judged {
     for my $r (@r[$self->{base} .. $#r]) {
         my ($n, $mode, $vhost) =
             ($r->{message_id} // '') =~ /^<?(\d+)\.(\w+)@([a-z.]+)>?$/ or next;
-        my $claim = $r->{verdict} eq 'claimed' && $mode =~ /^(?:late|now)$/;
+        my $claim = $r->{verdict} eq 'claimed'
+            && $mode =~ /^(?:late|now|put|own)$/;
         my $named = $claim || !defined $r->{vhost} || $r->{vhost} eq '' ? ''
-            : $r->{vhost} eq $vhost && ($r->{query} // '') =~ /\bn=$n\b/
+            : $r->{vhost} eq $vhost && (($r->{query} // '') =~ /\bn=$n\b/
+                || $self->{bearer} && $mode =~ /^(?:put|own)$/)
             ? 'right' : 'wrong';
         my $listed = ($r->{candidates} // '') =~ /\b\Q$vhost\E\b/ ? 1 : 0;
         push @out, {n => $n, mode => $mode, vhost => $vhost, r => $r,
