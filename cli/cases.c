@@ -63,25 +63,35 @@ struct gather {
     int has_last;
 };
 
+/* How much a field says: an authentic one most, an id alone least. */
+static int worth(enum stamp_state s)
+{
+    return s == STAMP_OPEN                          ? 5
+           : s == STAMP_TOKEN                       ? 4
+           : s == STAMP_NO_KEY || s == STAMP_FORGED ? 3
+           : s == STAMP_MALFORMED                   ? 2
+                                                    : 1;
+}
+
+/* The same field again, as a text part, cut, or read further past folds that
+ * lost their blanks: the best reading is kept. */
 static int is_known(const struct gather *g, const struct stamp *s)
 {
     size_t i;
 
     for (i = g->first; i < g->cs->n; i++) {
-        struct stamp *o = &g->cs->c[i].stamp;
+        struct cli_case *k = &g->cs->c[i];
 
-        if (g->cs->c[i].has_stamp && o->state == STAMP_NONE && o->id[0] &&
-            (strcmp(o->id, s->id) == 0 || s->id[0] == '\0')) {
-            *o = *s; /* the same field, read further */
-            memcpy(o->id, g->cs->c[i].id, sizeof(o->id));
-            return 1;
+        if (!k->has_stamp ||
+            (strcmp(k->stamp.id, s->id) != 0 &&
+             !(k->stamp.state == STAMP_NONE && s->id[0] == '\0'))) {
+            continue;
         }
-
-        /* the same one again, as a text part or cut */
-        if (g->cs->c[i].has_stamp && strcmp(o->id, s->id) == 0 &&
-            (o->state == s->state || o->state == STAMP_OPEN)) {
-            return 1;
+        if (worth(s->state) > worth(k->stamp.state)) {
+            k->stamp = *s;
+            memcpy(k->stamp.id, k->id, sizeof(k->stamp.id));
         }
+        return 1;
     }
     return 0;
 }
@@ -117,9 +127,7 @@ static int on_field(void *arg, const struct mime_msg *m, const char *body,
     }
     k->has_stamp = 1;
     k->stamp = s;
-    memcpy(k->id,
-           s.state == STAMP_OPEN && s.origin.mail[0] ? s.origin.mail : s.id,
-           sizeof(k->id) - 1);
+    memcpy(k->id, s.id, sizeof(k->id));
     return describe(k, m);
 }
 
@@ -187,11 +195,11 @@ static int by_text(const void *a, const void *b)
 
 static void take(struct find *f, struct cli_case *k, const struct mo_record *r)
 {
-    char *line = malloc(MO_RECORD_LINE);
+    char *line;
     size_t n;
 
-    if (line == NULL || k->has_record) {
-        free(line);
+    k->nrecords++;
+    if (k->has_record || (line = malloc(MO_RECORD_LINE)) == NULL) {
         return;
     }
     /* written and read once more: the record's bytes become ours */
@@ -202,7 +210,12 @@ static void take(struct find *f, struct cli_case *k, const struct mo_record *r)
     }
     k->line = line;
     k->has_record = 1;
-    f->left--;
+    /* a request may have sent more mails, but a mail's id is its own */
+    if (k->request_id == NULL ||
+        strcmp(k->request_id, r->value[MO_F_ID] ? r->value[MO_F_ID] : "") ==
+            0) {
+        f->left--;
+    }
 }
 
 static void match_keys(struct find *f, const struct key *keys, size_t n,

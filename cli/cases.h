@@ -20,6 +20,7 @@ struct cli_case {
     char *return_path; /* likewise */
     char *date;
     int has_record;
+    unsigned long nrecords; /* that match: a request may send many mails */
     struct mo_record record; /* its bytes are ours: line */
     char *line;
     struct mo_record shown; /* the record, else the stamp's members */

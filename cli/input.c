@@ -109,6 +109,9 @@ static int one_file(const char *path,
         if (m.n == 1) {
             m.n = 0; /* a saved mail with its From line */
         }
+        if (first) {
+            mo_warn("%s: it is empty", path);
+        }
         rc = give(&m);
     }
     free(m.buf);

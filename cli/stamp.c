@@ -52,7 +52,8 @@ int stamp_read(const struct mo_keyring *keys, const char *body, size_t len,
         rc = open_seal(keys, purpose, h.seal, lengths[i], &s->origin);
         if (rc == MO_OPEN_OK) {
             s->state = h.tag == 't' ? STAMP_TOKEN : STAMP_OPEN;
-            if (h.tag == 's' && s->origin.mail[0] && s->id[0] == '\0') {
+            /* what is sealed counts, not what stands beside it */
+            if (h.tag == 's' && s->origin.mail[0]) {
                 memcpy(s->id, s->origin.mail, sizeof(s->id) - 1);
             }
             return 0;

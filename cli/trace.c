@@ -310,6 +310,13 @@ void trace_text(struct cli *c, const struct cli_case *k,
     if (r->value[MO_F_TRUNCATED]) {
         row(c, "Note", "long values were cut (... stands in their middle)");
     }
+    if (k->nrecords > 1) {
+        printf("%s%-12s%s the request sent %lu mails, this is the first: "
+               "mailorigin log --request-id ",
+               cli_bold(c), "Note", cli_plain(c), k->nrecords);
+        cli_print_quoted(stdout, value(r, MO_F_REQUEST_ID));
+        putchar('\n');
+    }
     if (!k->has_record) {
         row(c, "Note",
             "the mail log has no record of it; the stamp alone "
@@ -360,6 +367,9 @@ void trace_json(const struct cli_case *k, const struct cli_want *w)
     cli_json_str(stdout, &first, "stamp",
                  k->has_stamp ? state[k->stamp.state] : "");
     cli_json_str(stdout, &first, "recorded", k->has_record ? "yes" : "no");
+    if (k->nrecords > 1) {
+        cli_json_num(stdout, &first, "mails", k->nrecords);
+    }
     cases_replay(k, why, sizeof(why));
     cli_json_str(stdout, &first, "replay", why);
     cli_json_str(stdout, &first, "access_match", cli_match_name(w->match));

@@ -3,7 +3,9 @@
  * makes it, for tests that need stamped mail without a recorder.
  * Names: mail (the mail's id, 16 characters), verdict, when and time (seconds
  * since the epoch), uid, id (the request's), host, client, vhost, method,
- * uri, script; token=1 seals a token instead of a stamp.
+ * uri, script; request (the request line as access_log writes it, which is
+ * hashed); header (the field's name); token=1 seals a token instead of a stamp;
+ * hash=1 prints request_hash instead, as a record has it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +29,8 @@ int main(int argc, char **argv)
     struct mo_keyring kr;
     char err[256];
     size_t n;
-    int i, token = 0;
+    const char *header = MO_HEADER_NAME;
+    int i, token = 0, hash = 0;
 
     if (argc < 3) {
         fprintf(stderr, "usage: stamp KEYRING NAME=VALUE...\n");
@@ -35,7 +38,8 @@ int main(int argc, char **argv)
     }
     if (mo_keyring_read(&kr, argv[1],
                         MO_PURPOSE_BIT(MO_SEAL_TOKEN) |
-                            MO_PURPOSE_BIT(MO_SEAL_STAMP),
+                            MO_PURPOSE_BIT(MO_SEAL_STAMP) |
+                            MO_PURPOSE_BIT(MO_SEAL_HASH),
                         err, sizeof err) < 0) {
         fprintf(stderr, "stamp: %s\n", err);
         return 2;
@@ -75,18 +79,36 @@ int main(int argc, char **argv)
             str(o.uri, sizeof o.uri, v);
         else if (!strcmp(argv[i], "script"))
             str(o.script, sizeof o.script, v);
+        else if (!strcmp(argv[i], "request")) {
+            mo_request_hash(&kr.key[0], v, strlen(v), o.hash);
+            memcpy(o.keyid, kr.key[0].id, sizeof o.keyid);
+            o.has_hash = 1;
+        }
+        else if (!strcmp(argv[i], "header"))
+            header = v;
         else if (!strcmp(argv[i], "token"))
             token = atoi(v);
+        else if (!strcmp(argv[i], "hash"))
+            hash = atoi(v);
         else {
             fprintf(stderr, "stamp: there is no name %s\n", argv[i]);
             return 2;
         }
     }
+    if (hash) {
+        for (i = 0; i < MO_KEYID_LEN; i++)
+            printf("%02x", o.keyid[i]);
+        putchar(':');
+        for (i = 0; i < MO_HASH_LEN; i++)
+            printf("%02x", o.hash[i]);
+        putchar('\n');
+        return 0;
+    }
     n = mo_origin_encode(&o, buf, token ? sizeof buf : MO_STAMP_MAX);
     if (!n ||
         !mo_seal(&kr, token ? MO_SEAL_TOKEN : MO_SEAL_STAMP, buf, n, seal,
                  sizeof seal) ||
-        !mo_header_format(field, sizeof field, MO_HEADER_NAME, o.mail, NULL,
+        !mo_header_format(field, sizeof field, header, o.mail, NULL,
                           token ? 't' : 's', seal)) {
         fprintf(stderr, "stamp: it does not fit\n");
         return 2;
