@@ -399,6 +399,7 @@ struct rec {
     struct rec_alerts alerts;
     int epfd;
     struct rec_source listener, signals;
+    int caught_up; /* all who connected before we listened are accepted */
     unsigned nsessions, max_sessions;
     uint64_t round;
     uint64_t now; /* boot time at the round's begin, ns */

@@ -324,6 +324,7 @@ static void take_client(struct rec *r, int fd)
 
 static void accept_ready(struct rec *r, struct rec_source *s, uint32_t events)
 {
+    const int on = 1;
     int i;
 
     (void)events;
@@ -331,9 +332,15 @@ static void accept_ready(struct rec *r, struct rec_source *s, uint32_t events)
         int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd >= 0) {
+            /* who connected before the listener asked for credentials has
+             * a socket that does not */
+            if (!r->caught_up)
+                setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
             take_client(r, fd);
             continue;
         }
+        if (errno == EAGAIN)
+            r->caught_up = 1;
         if (errno == ECONNABORTED || errno == EINTR)
             continue;
         if ((errno == EMFILE || errno == ENFILE) && r->oldest != NULL) {

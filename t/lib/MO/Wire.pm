@@ -84,13 +84,13 @@ sub send {
         $control .= pack('Q l l', 16 + length $data, 1, $type) . $data
             . "\0" x $pad;
     };
-    $add->(2, pack 'l L L', @{$o{cred}}) if $o{cred};
+    # by hand, as wrappers do: the kernel adds none for who does not ask yet
+    $add->(2, pack 'l L L', @{$o{cred} // [$$, $>, (split ' ', $))[0]]});
     $add->(1, pack 'l*', @{$o{fds}}) if $o{fds};
     # $m's pointers live as long as these do
     my $iov = pack 'P Q', $bytes, length $bytes;
     my $m = pack 'Q L x4 P Q', 0, 0, $iov, 1;
-    $m .= $control eq '' ? pack('Q Q', 0, 0)
-        : pack('P Q', $control, length $control);
+    $m .= pack 'P Q', $control, length $control;
     $m .= pack 'l x4', 0;
     # MSG_NOSIGNAL
     return syscall(SYS_sendmsg(), fileno $self->{s}, $m, 0x4000)
