@@ -322,6 +322,7 @@ struct rec_uid { /* what one uid's clients take */
     unsigned sessions;
     unsigned batch; /* messages read in this round of the loop */
     uint64_t round;
+    struct rec_session *quiet_newest, *quiet_oldest; /* before HELLO */
     struct rec_uid *next; /* in its hash bucket */
 };
 struct rec_session {
@@ -331,6 +332,7 @@ struct rec_session {
     struct rec_uid *owner;
     uint64_t spoke; /* boot time of the last message, of connecting */
     struct rec_session *newer, *older; /* all sessions by spoke */
+    struct rec_session *quiet_newer, *quiet_older; /* the uid's before HELLO */
     int hello;
     unsigned fds; /* descriptors it has passed */
     char mode[8];

@@ -117,6 +117,37 @@ static void enlist(struct rec *r, struct rec_session *s)
     r->newest = s;
 }
 
+/* ---- those of a uid that have not said HELLO, by their age */
+
+static void hush(struct rec_session *s)
+{
+    struct rec_uid *u = s->owner;
+
+    s->quiet_older = u->quiet_newest;
+    if (u->quiet_newest != NULL)
+        u->quiet_newest->quiet_newer = s;
+    else
+        u->quiet_oldest = s;
+    u->quiet_newest = s;
+}
+
+static void unhush(struct rec_session *s)
+{
+    struct rec_uid *u = s->owner;
+
+    if (s->quiet_newer != NULL)
+        s->quiet_newer->quiet_older = s->quiet_older;
+    else if (u->quiet_newest == s)
+        u->quiet_newest = s->quiet_older;
+    else
+        return; /* it is not among them */
+    if (s->quiet_older != NULL)
+        s->quiet_older->quiet_newer = s->quiet_newer;
+    else
+        u->quiet_oldest = s->quiet_newer;
+    s->quiet_newer = s->quiet_older = NULL;
+}
+
 /* Freed at the round's end: an event of it may still be in the batch. */
 static struct rec_session *dead;
 
@@ -127,6 +158,7 @@ static void end_session(struct rec *r, struct rec_session *s)
     close(s->source.fd); /* the last reference: epoll forgets it */
     s->source.fd = -1;
     unlist(r, s);
+    unhush(s);
     disown(r, s->owner);
     r->nsessions--;
     rec_session_clear(s);
@@ -268,6 +300,8 @@ static void client_ready(struct rec *r, struct rec_source *source,
         if (rc == 0)
             return;
         s->owner->batch++;
+        if (s->hello)
+            unhush(s);
         unlist(r, s);
         enlist(r, s);
     }
@@ -277,17 +311,13 @@ static void client_ready(struct rec *r, struct rec_source *source,
 static int room(struct rec *r, const struct rec_uid *u)
 {
     unsigned most = u->uid == 0 ? r->max_sessions : r->max_sessions / 4;
-    struct rec_session *s;
 
     if (u->sessions < most && r->nsessions < r->max_sessions)
         return 1;
-    for (s = r->oldest; s != NULL; s = s->newer) {
-        if (s->owner == u && !s->hello) {
-            end_session(r, s);
-            return 1;
-        }
-    }
-    return 0;
+    if (u->quiet_oldest == NULL)
+        return 0;
+    end_session(r, u->quiet_oldest);
+    return 1;
 }
 
 static void take_client(struct rec *r, int fd)
@@ -312,6 +342,7 @@ static void take_client(struct rec *r, int fd)
             if (rec_watch(r, &s->source, EPOLLIN) == 0) {
                 r->nsessions++;
                 enlist(r, s);
+                hush(s);
                 client_ready(r, &s->source, EPOLLIN);
                 return;
             }

@@ -1,6 +1,7 @@
 # MO::Recorder - the installed recorder, with a conf, a keyring and a sink.
 #   my $r = MO::Recorder->new;    (conf => "extra lines\n", sink => MO::Sink,
-#                                  start => 0, user => NAME, passed => 1)
+#                                  start => 0, user => NAME, passed => 1,
+#                                  files => RLIMIT_NOFILE)
 #   passed: its socket is ours, as systemd's would be, and outlives it
 #   $r->start, stop, kill, hup, restart, pid, alive
 #   $r->sink                      the MO::Sink that stands for sendmail
@@ -22,7 +23,8 @@ use MO::Test;
 
 sub new {
     my ($class, %o) = @_;
-    my $self = bless {pid => 0, user => $o{user}, passed => $o{passed}, stderr => "$LOG/recorder.err",
+    my $self = bless {pid => 0, user => $o{user}, passed => $o{passed},
+        files => $o{files}, stderr => "$LOG/recorder.err",
         mail_log => "$LOG/mail.log"}, $class;
     $self->{sink} = $o{sink} // MO::Sink->new;
     $self->conf($o{conf} // '');
@@ -58,6 +60,7 @@ sub start {
         unshift @cmd, 'setpriv', "--reuid=$self->{user}",
             '--regid=' . (getpwnam $self->{user})[3], '--clear-groups', '--'
             if $self->{user};
+        unshift @cmd, 'prlimit', "--nofile=$self->{files}" if $self->{files};
         { no warnings; exec @cmd; }
         print STDERR "$RECORDER: $!\n";
         POSIX::_exit(127);
