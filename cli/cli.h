@@ -96,6 +96,8 @@ int cli_period(const char *text, uint64_t *seconds);
 void cli_print_safe(FILE *f, const char *s, size_t len);
 /* "name":"value" with a comma before it when *first is 0; "" prints nothing */
 void cli_json_str(FILE *f, int *first, const char *name, const char *value);
+/* a JSON string of any length, with its quotes */
+void cli_json_text(FILE *f, const char *value);
 void cli_json_num(FILE *f, int *first, const char *name, uint64_t n);
 /* all members of a record, without braces */
 void cli_json_record(FILE *f, int *first, const struct mo_record *r);

@@ -6,16 +6,36 @@
 #include "cli.h"
 #include "correlate.h"
 #include "trace.h"
+#include "trace_queue.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mo_msg.h"
 
-enum { O_ID, O_MESSAGE_ID, O_REPORT };
+enum {
+    O_ID,
+    O_MESSAGE_ID,
+    O_QUEUE_ID,
+    O_MAILLOG,
+    O_MTA,
+    O_QUEUE_DIR,
+    O_CONFIG,
+    O_REPORT
+};
 static const struct cli_option options[] = {
     [O_ID] = {"id", "ID", "the mail with that id, or of that request's id"},
     [O_MESSAGE_ID] = {"message-id", "ID", "the mail with that Message-ID"},
+    [O_QUEUE_ID] = {"queue-id", "ID",
+                    "the mail that has it in the MTA's queue, or had it by the "
+                    "MTA's log"},
+    [O_MAILLOG] = {"maillog", "FILE",
+                   "the MTA's log, with its rotated ones; default: the usual "
+                   "ones in /var/log"},
+    [O_MTA] = {"mta", "NAME", "postfix, exim or sendmail; default: found"},
+    [O_QUEUE_DIR] = {"queue-dir", "DIR", "its queue; twice for Sendmail"},
+    [O_CONFIG] = {"mta-config", "PATH",
+                  "its configuration folder (Exim: file), if another"},
     [O_REPORT] = {"report", NULL, "as text to send to the site's owner"},
     {NULL, NULL, NULL}};
 
@@ -65,27 +85,40 @@ static int run(struct cli *c, int argc, char **argv)
     struct cli_found found;
     struct cli_want *w = NULL;
     int next = 1, o, rc = 0, given = 0, report = 0;
+    struct trace_queue *tq = calloc(1, sizeof(*tq));
     const char *value;
     size_t i, n;
 
+    if (tq == NULL) {
+        mo_error("out of memory");
+        return CLI_TROUBLE;
+    }
     memset(&found, 0, sizeof(found));
     while ((o = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
-        given |= o != O_REPORT;
+        given |= o == O_ID || o == O_MESSAGE_ID || o == O_QUEUE_ID;
         report |= o == O_REPORT;
         if ((o == O_ID && add_id(&cs, value) != 0) ||
-            (o == O_MESSAGE_ID && add_message_id(&cs, value) != 0)) {
+            (o == O_MESSAGE_ID && add_message_id(&cs, value) != 0) ||
+            (o >= O_QUEUE_ID && o <= O_CONFIG &&
+             trace_queue_option(tq, o - O_QUEUE_ID, value) != 0)) {
             rc = -1;
         }
     }
     if (o == -2) {
+        free(tq);
         cases_free(&cs);
         return CLI_TROUBLE;
     }
     if (next == argc && !given) {
         mo_error("which mail? name a file, a folder, - for standard input, or "
-                 "give --id or --message-id");
+                 "give --id, --message-id or --queue-id");
+        free(tq);
         return CLI_TROUBLE;
     }
+    if (rc == 0 && trace_queue_cases(c, tq, &cs) != 0) {
+        rc = -1;
+    }
+    free(tq);
     for (; next < argc; next++) {
         if (cases_mails(c, &cs, argv[next]) != 0) {
             rc = -1;
@@ -135,7 +168,8 @@ const struct cli_verb cli_trace = {
     .name = "trace",
     .needs = CLI_NEEDS_CONF | CLI_NEEDS_KEYRING | CLI_NO_FILTERS,
     .run = run,
-    .synopsis = "[FILE… | -] [--id ID] [--message-id ID] [--report]",
+    .synopsis = "[FILE… | -] [--id ID] [--message-id ID] "
+                "[--queue-id ID] [--report]",
     .summary = "Name the request that sent a mail, from the mail, its bounce "
                "or a complaint",
     .options = options,

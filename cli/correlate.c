@@ -4,9 +4,10 @@
  * can.
  *
  * A line's time is when its request began, but it is written when that
- * ended, so a log is out of order by up to WANT_SLOW.  A request's line stands
- * between the place where its second is reached and the place where a line
- * is WANT_SLOW later than its mail.
+ * ended, so a log is out of order by up to the longest request.  A request's
+ * line stands between the place where its second is reached and the place
+ * where a line is WANT_SLOW later than its mail; what is not found there is
+ * looked for again in a wider stretch.
  */
 #include "correlate.h"
 #include "lines.h"
@@ -24,7 +25,7 @@
 #define SECOND 1000000ull
 #define TICK (2 * SECOND) /* file times are coarser than ours */
 #define NEAR (10 * SECOND) /* a place of 32 lines is that well ordered … */
-#define FAR (WANT_SLOW + 60 * SECOND) /* … or else this well */
+#define FAR (WANT_SLOW + 60 * SECOND) /* … or else that well */
 
 struct search {
     struct cli *c;
@@ -35,7 +36,7 @@ struct search {
     size_t n;
     struct cli_want **list; /* this source's, by time */
     size_t nlist;
-    uint64_t slack;
+    uint64_t slack, slow;
     uint64_t done, total; /* bytes, for progress */
     struct source *s; /* being searched */
     int rc;
@@ -225,7 +226,7 @@ static void look(struct search *s, const char *file, const char *line,
     }
     t = l.time_us / SECOND * SECOND;
     if (l.is_end) {
-        compare(s, &wl, first_from(s, t > FAR ? t - FAR : 0),
+        compare(s, &wl, first_from(s, t > s->slow ? t - s->slow : 0),
                 first_from(s, t + SECOND), file, line, len);
         return;
     }
@@ -371,10 +372,10 @@ static void stretches(struct search *s, struct cli_lines *l, const char *file,
     uint64_t until;
 
     for (from = a; from < b && s->rc == 0; from = to) {
-        until = want_until(s->list[from]);
+        until = want_until(s->list[from], s->slow);
         for (to = from + 1; to < b && s->list[to]->time_us <= until + FAR;
              to++) {
-            uint64_t u = want_until(s->list[to]);
+            uint64_t u = want_until(s->list[to], s->slow);
 
             until = u > until ? u : until;
         }
@@ -403,10 +404,6 @@ static int one_file(struct search *s, struct cli_file *file)
     if ((l = open_log(s, file->path)) == NULL) {
         return -1;
     }
-    if (s->slack == FAR && !cli_lines_seekable(l)) {
-        cli_lines_close(l);
-        return 0; /* it was read whole */
-    }
     if (s->s->format == NULL) {
         if (guess(s->s, l) != 0) {
             note(s->found,
@@ -422,7 +419,7 @@ static int one_file(struct search *s, struct cli_file *file)
     timed =
         log_format_has_time(s->s->format) && !log_format_odd_time(s->s->format);
     if (timed && first_time(s, l, &start) == 0) {
-        while (a < b && want_until(s->list[a]) < start) {
+        while (a < b && want_until(s->list[a], s->slow) < start) {
             a++;
         }
     }
@@ -437,7 +434,7 @@ static int one_file(struct search *s, struct cli_file *file)
     }
     else {
         for (i = a; i < b; i++) {
-            uint64_t u = want_until(s->list[i]);
+            uint64_t u = want_until(s->list[i], s->slow);
 
             until = u > until ? u : until;
         }
@@ -519,6 +516,7 @@ static void pass(struct search *s, uint64_t slack)
     size_t i;
 
     s->slack = slack;
+    s->slow = slack == NEAR ? WANT_SLOW : WANT_SLOWEST;
     s->done = 0;
     for (i = 0; i < s->src.n && s->rc == 0; i++) {
         one_source(s, &s->src.s[i]);

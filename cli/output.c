@@ -114,15 +114,11 @@ static void json_name(FILE *f, int *first, const char *name)
     *first = 0;
 }
 
-void cli_json_str(FILE *f, int *first, const char *name, const char *value)
+void cli_json_text(FILE *f, const char *value)
 {
     size_t len, n;
     char out[4096];
 
-    if (value == NULL || value[0] == '\0') {
-        return;
-    }
-    json_name(f, first, name);
     putc('"', f);
     for (len = strlen(value); len > 0; len -= n, value += n) {
         int cut = 0;
@@ -140,6 +136,14 @@ void cli_json_str(FILE *f, int *first, const char *name, const char *value)
         fwrite(out, 1, w, f);
     }
     putc('"', f);
+}
+
+void cli_json_str(FILE *f, int *first, const char *name, const char *value)
+{
+    if (value && value[0]) {
+        json_name(f, first, name);
+        cli_json_text(f, value);
+    }
 }
 
 void cli_json_num(FILE *f, int *first, const char *name, uint64_t n)

@@ -29,34 +29,44 @@ int stamp_read(const struct mo_keyring *keys, const char *body, size_t len,
                struct stamp *s)
 {
     struct mo_header h;
-    enum mo_purpose purpose;
-    size_t n, i;
-    int rc, worst = MO_OPEN_MALFORMED;
 
     memset(s, 0, sizeof(*s));
     s->origin.uid = -1;
     if (mo_header_parse(body, len, &h) != 0) {
         return -1;
     }
-    memcpy(s->id, h.id, sizeof(s->id));
-    n = strlen(h.seal);
-    if (h.tag == 0 || n == 0) {
+    stamp_open(keys, &h, s);
+    return 0;
+}
+
+void stamp_open(const struct mo_keyring *keys, const struct mo_header *h,
+                struct stamp *s)
+{
+    enum mo_purpose purpose;
+    size_t n, i;
+    int rc, worst = MO_OPEN_MALFORMED;
+
+    memset(s, 0, sizeof(*s));
+    s->origin.uid = -1;
+    memcpy(s->id, h->id, sizeof(s->id));
+    n = strlen(h->seal);
+    if (h->tag == 0 || n == 0) {
         s->state = STAMP_NONE;
-        return 0;
+        return;
     }
-    purpose = h.tag == 't' ? MO_SEAL_TOKEN : MO_SEAL_STAMP;
+    purpose = h->tag == 't' ? MO_SEAL_TOKEN : MO_SEAL_STAMP;
     for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         if (lengths[i] > n) {
             continue;
         }
-        rc = open_seal(keys, purpose, h.seal, lengths[i], &s->origin);
+        rc = open_seal(keys, purpose, h->seal, lengths[i], &s->origin);
         if (rc == MO_OPEN_OK) {
-            s->state = h.tag == 't' ? STAMP_TOKEN : STAMP_OPEN;
+            s->state = h->tag == 't' ? STAMP_TOKEN : STAMP_OPEN;
             /* what is sealed counts, not what stands beside it */
-            if (h.tag == 's' && s->origin.mail[0]) {
+            if (h->tag == 's' && s->origin.mail[0]) {
                 memcpy(s->id, s->origin.mail, sizeof(s->id) - 1);
             }
-            return 0;
+            return;
         }
         /* an unknown key or a failed check says more than a bad length */
         if (lengths[i] == n || worst == MO_OPEN_MALFORMED) {
@@ -68,7 +78,6 @@ int stamp_read(const struct mo_keyring *keys, const char *body, size_t len,
     s->state = worst == MO_OPEN_NO_KEY   ? STAMP_NO_KEY
                : worst == MO_OPEN_FORGED ? STAMP_FORGED
                                          : STAMP_MALFORMED;
-    return 0;
 }
 
 const char *stamp_words(enum stamp_state s)

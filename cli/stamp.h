@@ -27,6 +27,9 @@ struct stamp {
 /* Reads a field's body, mangled or not.  0, or -1: it is none of ours. */
 int stamp_read(const struct mo_keyring *keys, const char *body, size_t len,
                struct stamp *s);
+/* The same of a field that is parsed already. */
+void stamp_open(const struct mo_keyring *keys, const struct mo_header *h,
+                struct stamp *s);
 /* in words, for the admin */
 const char *stamp_words(enum stamp_state s);
 /* A record's members out of an origin; text (4 KiB at least) holds what

@@ -341,17 +341,6 @@ void trace_searched(struct cli *c, const struct cli_found *found)
     }
 }
 
-static void json_text(const char *s)
-{
-    char out[8192];
-    int cut = 0;
-
-    putchar('"');
-    mo_json_escape(s, strlen(s), out, sizeof(out), &cut);
-    fputs(out, stdout);
-    putchar('"');
-}
-
 void trace_json(const struct cli_case *k, const struct cli_want *w)
 {
     static const char *const state[] = {"none",   "authentic", "token",
@@ -376,7 +365,7 @@ void trace_json(const struct cli_case *k, const struct cli_want *w)
     printf(",\"access_lines\":[");
     for (h = w->hits; h; h = h->next) {
         fputs(h == w->hits ? "" : ",", stdout);
-        json_text(h->line);
+        cli_json_text(stdout, h->line);
     }
     printf("]}\n");
 }

@@ -51,9 +51,9 @@ void cli_want_set(struct cli_want *w, const struct mo_record *r)
     w->cut = r->value[MO_F_TRUNCATED] && w->uri && strstr(w->uri, "...");
 }
 
-uint64_t want_until(const struct cli_want *w)
+uint64_t want_until(const struct cli_want *w, uint64_t slow)
 {
-    return (w->sent_us > w->time_us ? w->sent_us : w->time_us) + WANT_SLOW;
+    return (w->sent_us > w->time_us ? w->sent_us : w->time_us) + slow;
 }
 
 const char *cli_match_name(enum cli_match m)
@@ -133,7 +133,8 @@ static int time_differs(const struct cli_want *w, const struct log_line *l)
         return 0;
     }
     if (l->is_end) {
-        return l->time_us + unit <= w->time_us || l->time_us > want_until(w);
+        return l->time_us + unit <= w->time_us ||
+               l->time_us > want_until(w, WANT_SLOWEST);
     }
     return w->time_us / unit != l->time_us / unit &&
            w->time_us / unit != l->other_us / unit;

@@ -7,8 +7,10 @@
 #include "correlate.h"
 #include "log_format.h"
 
-/* how long a request may last, beyond its mail, for its line to be found */
+/* How long a request lasts beyond its mail, mostly; and at most, for its line
+ * to be found. */
 #define WANT_SLOW (600 * 1000000ull)
+#define WANT_SLOWEST (6 * 3600 * 1000000ull)
 
 /* A line with what is worked out of it at most once. */
 struct want_line {
@@ -20,7 +22,8 @@ struct want_line {
 
 enum want_is { WANT_NO, WANT_SAME, WANT_EXACT };
 enum want_is want_is(const struct cli_want *w, struct want_line *line);
-/* when the request's line was written at the latest */
-uint64_t want_until(const struct cli_want *w);
+/* when the request's line was written at the latest, if it lasted slow us
+ * beyond its mail */
+uint64_t want_until(const struct cli_want *w, uint64_t slow);
 
 #endif
