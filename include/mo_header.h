@@ -81,6 +81,8 @@ struct mo_head {
     size_t out; /* bytes put out so far */
     size_t vallen; /* of the value that is kept */
     int bol; /* at the begin of a line whose kind is not known yet */
+    int wide; /* longer than pend and still not decided: enum in header.c */
+    int wide_first; /* it is the first line that may follow our field */
     size_t pendlen;
     char pend[1200]; /* begin of a line not yet decided */
 };

@@ -232,6 +232,10 @@ enum kind {
     K_TEXT
 };
 
+/* Of a line that is longer than pend: what it may still be.  Its bytes go
+ * out meanwhile, since a name so long is not ours. */
+enum { W_NOT, W_NAME, W_BLANK, W_TEXT };
+
 void mo_head_start(struct mo_head *h, const char *name)
 {
     memset(h, 0, offsetof(struct mo_head, pend));
@@ -460,6 +464,60 @@ static int decided(struct mo_head *h, enum kind kind,
     return line_part(h, h->pend + skip, n - skip, put, arg);
 }
 
+/* pend is full, and its line's kind not known. */
+static int too_wide(struct mo_head *h, int (*put)(void *, const char *, size_t),
+                    void *arg)
+{
+    size_t n = h->pendlen, i = 0;
+
+    if (h->in_from) {
+        h->in_from = 0;
+        h->insert = h->out;
+    }
+    if (line_kind(h, 0) == K_TEXT)
+        h->wide = W_TEXT;
+    else {
+        while (i < n && h->pend[i] != ' ' && h->pend[i] != '\t')
+            i++;
+        if (i == h->namelen && strncasecmp(h->pend, h->name, i) == 0)
+            return decided(h, K_OURS, put, arg);
+        h->wide = i < n ? W_BLANK : W_NAME;
+    }
+    h->wide_first = h->out == h->insert;
+    h->seen_line = 1;
+    h->skip = 0;
+    h->keep = KEEP_NOTHING;
+    h->bol = 0;
+    h->pendlen = 0;
+    return line_part(h, h->pend, n, put, arg);
+}
+
+static void wide_is_text(struct mo_head *h)
+{
+    h->wide = W_NOT;
+    h->blank_after |= h->wide_first;
+    h->state = MO_HEAD_DONE;
+}
+
+/* More of such a line; ended: with its '\n'. */
+static void more_wide(struct mo_head *h, const char *p, size_t n, int ended)
+{
+    size_t i;
+
+    for (i = 0; i < n && (h->wide == W_NAME || h->wide == W_BLANK); i++) {
+        if (p[i] == ':') {
+            h->seen_field = 1;
+            h->wide = W_NOT;
+        }
+        else if (p[i] == ' ' || p[i] == '\t')
+            h->wide = W_BLANK;
+        else if (h->wide == W_BLANK || (unsigned char)p[i] < ' ' || p[i] == 127)
+            h->wide = W_TEXT;
+    }
+    if (h->wide == W_TEXT && (ended || h->know_crlf))
+        wide_is_text(h);
+}
+
 int mo_head_feed(struct mo_head *h, const char *in, size_t len, size_t *used,
                  int (*put)(void *arg, const char *p, size_t n), void *arg)
 {
@@ -484,16 +542,17 @@ int mo_head_feed(struct mo_head *h, const char *in, size_t len, size_t *used,
         if (!h->bol) {
             if (line_part(h, in + i - take, take, put, arg) < 0)
                 return -1;
+            if (h->wide)
+                more_wide(h, in + i - take, take, nl != NULL);
         }
         else {
             memcpy(h->pend + h->pendlen, in + i - take, take);
             h->pendlen += take;
             kind = kind_of(h, nl != NULL);
-            if (kind == K_UNKNOWN && h->pendlen == sizeof(h->pend))
-                kind = K_TEXT;
-            if (kind == K_UNKNOWN)
+            if (kind == K_UNKNOWN && h->pendlen < sizeof(h->pend))
                 continue;
-            if (decided(h, kind, put, arg) < 0)
+            if ((kind == K_UNKNOWN ? too_wide(h, put, arg)
+                                   : decided(h, kind, put, arg)) < 0)
                 return -1;
         }
         h->bol = nl != NULL;
@@ -517,6 +576,8 @@ int mo_head_end(struct mo_head *h,
         rv = decided(h, kind_of(h, 1), put, arg);
         h->bol = 0;
     }
+    if (h->wide)
+        wide_is_text(h);
     if (h->in_from) {
         h->insert = h->out;
         h->break_before = h->out > 0 && !h->bol;
