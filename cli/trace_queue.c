@@ -246,11 +246,12 @@ static int ask(struct cli *c, const struct cli_files *f, const char *id,
                char *out, size_t size)
 {
     struct cli_lines *l;
+    char text[256];
     unsigned long n = 0;
     uint64_t total = 0, done = 0;
     size_t i, len;
     char *line;
-    int said = 0;
+    int said = 0, now;
 
     for (i = 0; i < f->n; i++) {
         total += f->file[i].size;
@@ -260,12 +261,18 @@ static int ask(struct cli *c, const struct cli_files *f, const char *id,
             mo_warn("%s: %s; going on", f->file[i].path, strerror(errno));
             continue;
         }
-        while (!said && (line = cli_lines_next(l, &len)) != NULL) {
+        /* a notification has a Message-ID too: what it is of says more, and
+         * stands behind that */
+        while (said != MAILLOG_OF && (line = cli_lines_next(l, &len)) != NULL) {
             if ((++n & 4095) == 0) {
                 cli_progress(c, f->file[i].path, done + cli_lines_pos(l),
                              total);
             }
-            said = trace_maillog_line(line, len, id, out, size);
+            now = trace_maillog_line(line, len, id, text, sizeof(text));
+            if (now == MAILLOG_OF || (now && !said)) {
+                snprintf(out, size, "%s", text);
+                said = now;
+            }
         }
         done += f->file[i].size;
         if (cli_lines_error(l)) {
