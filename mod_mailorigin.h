@@ -24,8 +24,11 @@
 #include "mo_paths.h"
 #include "mo_seal.h"
 
+/* the one name that httpd looks up; all else is hidden (Makefile.apxs) */
+#pragma GCC visibility push(default)
 extern module AP_MODULE_DECLARE_DATA mailorigin_module;
 APLOG_USE_MODULE(mailorigin);
+#pragma GCC visibility pop
 
 /* Per directory; every member can be unset, and merges by its own rule. */
 struct mo_dir {

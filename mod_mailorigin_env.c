@@ -132,14 +132,13 @@ static void show(const struct mo_run *run)
     int v;
 
     for (v = 0; v < MO_VARS; v++) {
-        const char *value = run ? run->var[v] : NULL;
-        apr_size_t len = value ? strlen(value) : 0;
+        const char *value = run && run->var[v] ? run->var[v] : "";
+        apr_size_t len = strlen(value);
         char *dst = entry[v] + namelen[v];
 
         if (len > vars[v].room - namelen[v] - 1)
             len = vars[v].room - namelen[v] - 1;
-        if (len)
-            memcpy(dst, value, len);
+        memcpy(dst, value, len);
         /* no byte of a longer value before stays */
         if (filled[v] > len)
             memset(dst + len, 0, filled[v] - len);

@@ -5,8 +5,10 @@ set -eu
 : "${W:?run bench/run}" "${SRC:?}" "${PREFIX:?}" "${BENCH:?}"
 MAILORIGIN=$PREFIX/bin/mailorigin
 RECORDER=$PREFIX/lib/mailorigin/recorder
+# shellcheck disable=SC2034 # for the parts
 WRAPPER=$PREFIX/lib/mailorigin/sendmail
 ETC=$PREFIX/etc/mailorigin
+# shellcheck disable=SC2034
 LOG=$PREFIX/var/log/mail.log
 tmp=$(mktemp -d "$W/tmp.XXXXXX")
 recorder=

@@ -3,12 +3,13 @@
 # keep: one connection a client; new: a connection a query, as a wrapper makes
 # one; fork: a process a query too, whose own cost is in the queries a second.
 # ROUNDS rounds side by side; each figure is the median of its rounds'.
+# shellcheck source=bench/common.sh
 . "$SRC/bench/common.sh"
 
 ROUNDS=${ROUNDS:-5}
 QUERIES=${QUERIES:-4000}
 start_recorder /bin/true
-for round in $(seq "$ROUNDS"); do
+for _ in $(seq "$ROUNDS"); do
 	for clients in 1 64; do
 		for mode in keep new fork; do
 			"$BENCH/recorder_load" "$mode" "$clients" \

@@ -2,6 +2,7 @@
 # (prefork, mod_php, httpd -X): the module not loaded, loaded and off, on; and
 # beside it what else one would load to find a request again, mod_unique_id and
 # mod_log_forensic.  Counts, not times: they hold on a busy machine too.
+# shellcheck source=bench/common.sh
 . "$SRC/bench/common.sh"
 
 STATIC=${STATIC:-500}
@@ -83,7 +84,7 @@ conf() {
 	EOT
 }
 
-dumps() { ls "$tmp/cg".* 2>/dev/null | grep -c '\.[0-9]*$' || :; }
+dumps() { find "$tmp" -name 'cg.*' | grep -c '\.[0-9]*$' || :; }
 
 # Writes down what was counted since the last time; prints it.
 count() {
@@ -131,10 +132,12 @@ row() {
 
 echo "| instructions a request | static file | more | PHP | more |"
 echo "|---|--:|--:|--:|--:|"
+# shellcheck disable=SC2046 # two words
 set -- $(measure none)
 a0=$1 b0=$2
 row "without the module" "$a0" "$b0"
 for what in off on forensic; do
+	# shellcheck disable=SC2046 # two words
 	set -- $(measure "$what")
 	case $what in
 	off) row "MailOrigin Off" "$1" "$2" ;;

@@ -2,6 +2,7 @@
 # (date, dirname, cat), ours with the recorder and without it; 2.4 KB and
 # 20 MB; and, as the unit, the start of a static no-op.  ROUNDS rounds side by
 # side, the median of all runs.
+# shellcheck source=bench/common.sh
 . "$SRC/bench/common.sh"
 
 ROUNDS=${ROUNDS:-8}
@@ -29,7 +30,7 @@ runs() {
 }
 
 start_recorder "$sink"
-for round in $(seq "$ROUNDS"); do
+for _ in $(seq "$ROUNDS"); do
 	runs noop 40 /dev/null "$sink"
 	for size in small large; do
 		[ $size = small ] && n=40 || n=5
@@ -44,20 +45,21 @@ if [ "$records" != "$want" ]; then
 	echo "bench: $want mails, $records records in $LOG" >&2
 	exit 1
 fi
+m() { cat "$tmp/m.$1"; }
 noop=$(median <"$tmp/t.noop")
 echo "| wrapper, ms | 2.4 KB | added | 20 MB | added |"
 echo "|---|--:|--:|--:|--:|"
 for what in bare classic ours; do
 	for size in small large; do
-		eval "$what$size=\$(median <$tmp/t.$what.$size)"
+		median <"$tmp/t.$what.$size" >"$tmp/m.$what.$size"
 	done
-	eval "s=\$$what""small l=\$$what""large"
-	awk -v name=$what -v s="$s" -v l="$l" -v s0="$baresmall" \
-		-v l0="$barelarge" 'BEGIN { printf \
+	awk -v name=$what -v s="$(m $what.small)" -v l="$(m $what.large)" \
+		-v s0="$(m bare.small)" -v l0="$(m bare.large)" 'BEGIN { printf \
 		"| %s | %.2f | %.2f | %.1f | %.1f |\n", name, s, s - s0, l, l - l0 }'
 done
-awk -v noop="$noop" -v b="$baresmall" -v c="$classicsmall" -v o="$ourssmall" \
-	-v B="$barelarge" -v C="$classiclarge" -v O="$ourslarge" 'BEGIN {
+awk -v noop="$noop" -v b="$(m bare.small)" -v c="$(m classic.small)" \
+	-v o="$(m ours.small)" -v B="$(m bare.large)" -v C="$(m classic.large)" \
+	-v O="$(m ours.large)" 'BEGIN {
 	printf "\nA static no-op, forked and executed: %.2f ms. Ours adds %.1f of " \
 	    "them to 2.4 KB; the classic one adds %.1f times what ours adds " \
 	    "(20 MB: %.1f times).\n",

@@ -153,7 +153,7 @@ static int run_check(struct cli *c, int argc, char **argv)
 {
     struct check k = {.cli = c};
     const char *value, *send = NULL, *url = NULL;
-    int next, o, relay = 1;
+    int next = 1, o, relay = 1;
 
     while ((o = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
         const char *name = c->verb->options[o].name;

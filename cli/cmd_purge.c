@@ -258,7 +258,9 @@ static void keep_useful(struct job *j, struct picks *ps)
 
         if ((j->act == ACT_RELEASE && !p->was_held) ||
             (j->act == ACT_HOLD && p->was_held)) {
-            struct picks one = {.p = malloc(sizeof p), .n = 1};
+            struct picks one = {.n = 1};
+
+            one.p = malloc(sizeof *one.p);
             if (one.p) {
                 one.p[0] = p;
                 picks_free(&one);

@@ -191,8 +191,8 @@ static void print_text(struct cli *c, const struct wave *w, uint64_t begin,
 
     local(w->start, start);
     local(w->end, end);
-    printf("%s%s to %s  %lu mails%s, up to %lu a minute\n", cli_bold(c),
-           start, end, w->count, cli_plain(c), w->peak);
+    printf("%s%s to %s  %lu mails%s, up to %lu a minute\n", cli_bold(c), start,
+           end, w->count, cli_plain(c), w->peak);
     safe("  vhost ", get(r, MO_F_VHOST));
     safe("  script ", get(r, MO_F_SCRIPT));
     safe("  uid ", get(r, MO_F_UID));
@@ -255,7 +255,8 @@ static void print_json(const struct wave *w, const struct cli_want *want)
 
 static int wanted(const struct cli *c, const struct wave *w, int all)
 {
-    return (all || w->past != WAVE_USUAL) && (!c->since || w->end >= c->since) &&
+    return (all || w->past != WAVE_USUAL) &&
+           (!c->since || w->end >= c->since) &&
            (!c->until || w->start <= c->until);
 }
 

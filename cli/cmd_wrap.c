@@ -516,7 +516,7 @@ static int wrap(void)
 
 static int run_wrap(struct cli *c, int argc, char **argv)
 {
-    int next, o, want_status = 0, php = 0;
+    int next = 1, o, want_status = 0, php = 0;
     const char *value;
 
     while ((o = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
@@ -550,7 +550,7 @@ static int run_wrap(struct cli *c, int argc, char **argv)
 
 static int run_unwrap(struct cli *c, int argc, char **argv)
 {
-    int next, trouble = 0, was = 0;
+    int next = 1, trouble = 0, was = 0;
     const char *value;
 
     if (cli_getopt(c, argc, argv, &next, &value) == -2)

@@ -57,7 +57,7 @@ static char *read_program(const char *path, size_t *len)
         return NULL;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
         st.st_size < 64 * 1024 * 1024)
-        p = malloc((size_t)st.st_size + 1);
+        p = calloc(1, (size_t)st.st_size + 1);
     if (p != NULL) {
         size_t got = 0;
         ssize_t n;

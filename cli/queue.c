@@ -301,7 +301,7 @@ int queue_seen_add(struct queue_seen **set, const char *id)
 
 void queue_seen_free(struct queue_seen **set)
 {
-    struct queue_seen *head = *set, *e, *tmp;
+    struct queue_seen *head = *set, *e, *tmp = NULL;
 
     HASH_ITER(hh, head, e, tmp)
     {

@@ -406,10 +406,11 @@ static int by_time(const void *a, const void *b)
 int picks_find(struct cli *c, const struct pick_options *o, struct queue *q,
                struct picks *ps)
 {
-    struct find f = {c, o, ps};
+    struct find f;
     int rc;
 
     memset(ps, 0, sizeof *ps);
+    f = (struct find){c, o, ps};
     rc = queue_scan(q, &ps->st, add, &f);
     cli_progress_end(c);
     if (rc < 0) {

@@ -68,7 +68,9 @@ static char *read_all(int fd)
     size_t len = 0, cap = 4096;
     char *buf = malloc(cap);
 
-    while (buf) {
+    if (!buf)
+        return NULL;
+    for (;;) {
         ssize_t n;
 
         if (len + 1 == cap) {
@@ -85,8 +87,7 @@ static char *read_all(int fd)
             break;
         len += (size_t)n;
     }
-    if (buf)
-        buf[len] = 0;
+    buf[len] = 0;
     return buf;
 }
 

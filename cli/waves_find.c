@@ -196,7 +196,7 @@ static int by_origin(const void *a, const void *b)
 
 void waves_end(struct waves *w)
 {
-    struct wave_origin *o, *tmp;
+    struct wave_origin *o, *tmp = NULL;
     size_t i, from;
 
     HASH_ITER(hh, w->origins, o, tmp)

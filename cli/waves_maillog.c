@@ -241,7 +241,7 @@ int waves_guess(struct cli *c, const struct wave *w)
     struct guess g = {.w = w};
     uint64_t around =
         w->end - w->start < 30 * MINUTE ? 30 * MINUTE : w->end - w->start;
-    struct group *e, *tmp;
+    struct group *e, *tmp = NULL;
     unsigned n = 0;
     int rc;
 

@@ -120,8 +120,6 @@ static long period_value(const char *p, size_t len)
         if (n < 1)
             return -1;
     }
-    else if (len == 0)
-        return -1;
     for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
         if (strlen(units[i].name) == (size_t)(end - p) &&
             strncmp(units[i].name, p, (size_t)(end - p)) == 0)

@@ -17,6 +17,9 @@ DEPS_TEST = \
 	clang \
 	clang-format \
 	cppcheck \
+	shellcheck \
+	binutils \
+	git \
 	mandoc \
 	procps \
 	openssl \

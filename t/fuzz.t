@@ -14,8 +14,8 @@ for my $name (@targets) {
     my $pid = open my $fh, '-|' // die;
     if (!$pid) {
         open STDERR, '>&', \*STDOUT;
-        exec "$build/fuzz/fuzz_$name", @seeds;
-        print "$build/fuzz/fuzz_$name: $!\n";
+        exec("$build/fuzz/fuzz_$name", @seeds)
+            or print "$build/fuzz/fuzz_$name: $!\n";
         exit 127;
     }
     { local $/; $out = <$fh> // ''; }

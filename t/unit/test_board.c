@@ -166,7 +166,8 @@ static void another_owner(void **state)
 
 static void a_life(void **state)
 {
-    struct mo_conn conn = {.kind = MO_CONN_UNIX, .inode = 99, .use = MO_CONN_TAKEN};
+    struct mo_conn conn = {
+        .kind = MO_CONN_UNIX, .inode = 99, .use = MO_CONN_TAKEN};
     struct mo_board b, r;
     struct mo_board_use use;
     struct mo_slot s;
