@@ -104,8 +104,8 @@ int rec_rate_wave(struct rec_rate *rate, unsigned n, unsigned period,
         b->level = 0;
         b->at += whole;
     }
-    lately = b->level +
-             b->before * (1 - (double)(now_us - b->at) / (double)whole);
+    lately =
+        b->level + b->before * (1 - (double)(now_us - b->at) / (double)whole);
     if (lately < n / 2.0)
         b->wave = 0; /* it is over; the next one counts anew */
     b->level += 1;
@@ -294,9 +294,8 @@ void rec_policy_rule(struct rec_policy *p, const struct mo_conf *conf,
         out->action = b->action == MO_HELD && conf->hold == MO_HOLD_DEFER
                           ? MO_LIMITED
                           : b->action;
-        set_reason(out, "block %lu: %s%s%s", b->id,
-                   mo_block_type_name(b->type), b->reason[0] != '\0' ? ": " : "",
-                   b->reason);
+        set_reason(out, "block %lu: %s%s%s", b->id, mo_block_type_name(b->type),
+                   b->reason[0] != '\0' ? ": " : "", b->reason);
         if (out->action != MO_HELD)
             return; /* what is refused does not count */
     }

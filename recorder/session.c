@@ -278,8 +278,7 @@ static void keep_record(struct rec *r, const struct rec_session *s,
     if (rec_log_write(&r->log, line, len, refuse) == 0)
         return;
     why = strerror(errno);
-    if (refuse &&
-        (ruling->action == MO_PASSED || ruling->action == MO_HELD)) {
+    if (refuse && (ruling->action == MO_PASSED || ruling->action == MO_HELD)) {
         ruling->action = MO_LIMITED;
         snprintf(ruling->reason, sizeof ruling->reason,
                  "the mail log can't be written (%s), and on-failure is refuse",

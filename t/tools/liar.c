@@ -70,8 +70,7 @@ int main(int argc, char **argv)
     ssize_t got;
 
     if (argc < 4) {
-        fprintf(stderr,
-                "usage: liar TOKEN MESSAGE-ID own|none [ADDRESS...]\n");
+        fprintf(stderr, "usage: liar TOKEN MESSAGE-ID own|none [ADDRESS...]\n");
         return 2;
     }
     if (strcmp(argv[3], "own") == 0)
