@@ -69,6 +69,14 @@ static void print_csv(const struct mo_record *r)
     putchar('\n');
 }
 
+static void column(const char *v, int width)
+{
+    int n = v && *v ? (int)strnlen(v, 20) : 1;
+
+    cli_print_safe(stdout, v && *v ? v : "-", (size_t)n);
+    printf("%*s", n < width ? width - n : 0, "");
+}
+
 static void print_text(const struct cli *c, const struct mo_record *r)
 {
     static const enum mo_field shown[] = {MO_F_VHOST, MO_F_URI, MO_F_SCRIPT};
@@ -87,9 +95,10 @@ static void print_text(const struct cli *c, const struct mo_record *r)
     }
     printf("%s %s ", when, r->value[MO_F_ID] ? r->value[MO_F_ID] : "-");
     fputs(bad ? cli_red(c) : "", stdout);
-    printf("%-9.20s", verdict ? verdict : "-");
+    column(verdict, 9);
     fputs(bad ? cli_plain(c) : "", stdout);
-    printf(" %-7.20s", action ? action : "-");
+    putchar(' ');
+    column(action, 7);
     for (i = 0; i < 3; i++) {
         const char *v = r->value[shown[i]];
 

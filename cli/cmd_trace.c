@@ -148,6 +148,7 @@ static int run(struct cli *c, int argc, char **argv)
         else if (report) {
             if (trace_report(c, &cs.c[i], &w[i]) != 0) {
                 rc = -1;
+                n--; /* what is not sure is no answer to a customer */
             }
         }
         else {

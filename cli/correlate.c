@@ -406,9 +406,11 @@ static int one_file(struct search *s, struct cli_file *file)
     }
     if (s->s->format == NULL) {
         if (guess(s->s, l) != 0) {
-            note(s->found,
-                 "%s: of no format that is known; --log-format tells it",
-                 file->path);
+            if (s->slack == NEAR) {
+                note(s->found,
+                     "%s: of no format that is known; --log-format tells it",
+                     file->path);
+            }
             cli_lines_close(l);
             return -1;
         }

@@ -407,8 +407,15 @@ int trace_report(struct cli *c, const struct cli_case *k,
 {
     const struct mo_record *r = &k->shown;
     struct count n = {.r = r};
+    char why[1024];
     int rc = 0;
 
+    if (cases_replay(k, why, sizeof(why))) {
+        mo_warn("%s: possible replay: %s; the site may not have sent it, so "
+                "there is no report",
+                k->source, why);
+        return -1;
+    }
     if (!is_sure(r) || !*value(r, MO_F_VHOST)) {
         mo_warn("%s: verdict %s: the origin is not sure enough for a report; "
                 "mailorigin trace without --report shows what is known",
