@@ -175,8 +175,8 @@ static int address_of(const struct sockaddr_storage *ss, uint8_t addr[16],
 }
 
 /* What the kernel calls the connection; kind is MO_CONN_UNKNOWN if nothing. */
-static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn,
-                     apr_os_sock_t *at)
+static void describe(apr_socket_t *sock, int reused, uint64_t made,
+                     struct mo_conn *conn, apr_os_sock_t *at)
 {
     struct sockaddr_storage here, there;
     socklen_t here_len = sizeof here, there_len = sizeof there;
@@ -216,6 +216,7 @@ static void describe(apr_socket_t *sock, int reused, struct mo_conn *conn,
         conn->netns = our_netns();
     }
     conn->use = reused ? MO_CONN_WAITS : MO_CONN_FRESH;
+    conn->made = made;
     conn->since = mo_boottime();
     *at = fd;
 }
@@ -307,6 +308,24 @@ static int reuse_wanted(const proxy_worker *w)
     return w->s->disablereuse_set && !w->s->disablereuse;
 }
 
+/* When c's socket was made; it goes with the socket. */
+static uint64_t *made_at(proxy_conn_rec *c)
+{
+    static const char key[] = "mod_mailorigin made";
+    static uint64_t unknown;
+    void *made = NULL;
+
+    if (!c->scpool) {
+        return &unknown;
+    }
+    apr_pool_userdata_get(&made, key, c->scpool);
+    if (!made) {
+        made = apr_pcalloc(c->scpool, sizeof(uint64_t));
+        apr_pool_userdata_setn(made, key, NULL, c->scpool);
+    }
+    return made;
+}
+
 /* OK with a live c->sock; else the status that mod_proxy_fcgi would give */
 static int connect_first(request_rec *r, proxy_worker *w,
                          proxy_server_conf *conf, proxy_conn_rec *c,
@@ -317,6 +336,7 @@ static int connect_first(request_rec *r, proxy_worker *w,
     apr_uri_t uri;
     /* it is cut to a path, which the handler must do itself */
     char *copy = apr_pstrdup(r->pool, url);
+    uint64_t now;
     int status;
 
     c->is_ssl = 0;
@@ -330,6 +350,7 @@ static int connect_first(request_rec *r, proxy_worker *w,
         return OK;
     }
     *reused = 0;
+    now = mo_boottime();
     if (proxy.connect(SCHEME, c, w, r->server)) {
         /* in its name: admins look for this line */
         c->close = !reuse_wanted(w);
@@ -337,6 +358,9 @@ static int connect_first(request_rec *r, proxy_worker *w,
                        "AH01079: failed to make connection to backend: %s",
                        c->hostname);
         return HTTP_SERVICE_UNAVAILABLE;
+    }
+    if (c->scpool) {
+        *made_at(c) = now;
     }
     return OK;
 }
@@ -381,7 +405,7 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     this.outer = inmost;
     this.copy = copy;
     this.request = request;
-    describe(c->sock, reused, &this.conn, &this.fd);
+    describe(c->sock, reused, *made_at(c), &this.conn, &this.fd);
     note_listener(&this.conn);
     mo_board_conn(mo_the_board(), &request->use, &this.conn);
     inmost = &this;

@@ -65,6 +65,7 @@ struct mo_conn {
     uint32_t listener_uid;
     uint64_t inode; /* of httpd's end of a unix socket */
     uint64_t netns; /* inode of httpd's network namespace */
+    uint64_t made; /* CLOCK_BOOTTIME ns before it was made; 0: unknown */
     uint64_t since; /* CLOCK_BOOTTIME ns; see enum mo_conn_use */
     int32_t last_pid; /* the last pid given out then; 0: unknown */
     int32_t pad;

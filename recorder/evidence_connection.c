@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -40,6 +41,17 @@ static int is_above(struct rec *r, int32_t of, int32_t pid)
 
     rec_chain_read(&r->proc, &c, of);
     return c.gone || rec_chain_find(&c, pid) >= 0;
+}
+
+/*
+ * Was the process there before the connection was made?  What holds it and
+ * was, has accepted it: what inherits it is younger.
+ */
+static int accepted(const struct mo_proc *p, const struct mo_conn *conn)
+{
+    const uint64_t tick = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+
+    return conn->made != 0 && (p->start + 1) * tick <= conn->made;
 }
 
 /*
@@ -79,7 +91,8 @@ static int after_begin(struct rec *r, const struct rec_chain *c,
          * request and above what it started. */
         if (w->pid != conn->listener_pid && w->ppid != conn->listener_pid)
             return is_above(r, conn->listener_pid, w->pid) ? 0 : -1;
-        return mo_proc_is_init(r->proc.fd, conn->listener_pid) == 0;
+        return (w->pid != conn->listener_pid && accepted(w, conn)) ||
+               mo_proc_is_init(r->proc.fd, conn->listener_pid) == 0;
     }
     /* Over TCP nobody says who listens.  A worker's parent is the master
      * that it shares a session with; one of another, higher user can be no
@@ -87,8 +100,11 @@ static int after_begin(struct rec *r, const struct rec_chain *c,
     if (i + 1 >= c->n)
         return 0;
     m = &c->p[i + 1];
-    if (m->pid == 1 || w->session != m->session ||
-        mo_proc_uid(r->proc.fd, m->pid, &master) != 0 ||
+    if (m->pid == 1 || w->session != m->session)
+        return 0;
+    if (accepted(w, conn) && mo_proc_is_init(r->proc.fd, w->pid) == 0)
+        return 1;
+    if (mo_proc_uid(r->proc.fd, m->pid, &master) != 0 ||
         mo_proc_uid(r->proc.fd, w->pid, &worker) != 0)
         return 0;
     return master == 0 && worker != 0 &&

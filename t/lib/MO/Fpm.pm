@@ -87,9 +87,7 @@ sub write_conf {
         if ($self->{run_as}) {
             delete @p{qw(user group)};
         }
-        elsif ($p{listen} =~ m{^/}) {
-            $p{'listen.mode'} //= '0666';
-        }
+        $p{'listen.mode'} //= '0666' if $p{listen} =~ m{^/};
         $p{'php_admin_value[sendmail_path]'} //= $self->{sendmail_path};
         for my $k (sort keys %{$self->{ini}}) {
             $p{"php_admin_value[$k]"} //= $self->{ini}{$k};
