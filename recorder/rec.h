@@ -11,6 +11,7 @@
  *   evidence_*.c  who sends: by ancestry, by connection, by token
  *   verdict.c   what the evidence amounts to
  *   policy.c    budgets, limits, blocks (blocks.c)
+ *   closer.c    closes what strangers pass
  *   maillog.c stamp.c seen.c keys.c alerts.c   as named
  *
  * Nothing that a client or a board says is trusted: lengths are checked,
@@ -334,6 +335,7 @@ struct rec_session {
     struct rec_session *newer, *older; /* all sessions by spoke */
     struct rec_session *quiet_newer, *quiet_older; /* the uid's before HELLO */
     int hello;
+    int ended;
     unsigned fds; /* descriptors it has passed */
     char mode[8];
     char *exe, *cwd;
@@ -377,6 +379,15 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
 void rec_unrecorded(const struct rec_session *s, const struct rec_mail *m,
                     const struct rec_judged *j, const char *id,
                     enum mo_action action, const char *why);
+
+/* ---- closer.c */
+struct rec_closer;
+/* A thread that may close that uid's descriptors; NULL: it has too many that
+ * are not closed yet. */
+struct rec_closer *rec_closer_for(uint32_t uid);
+/* Closes n <= MO_WIRE_FDS descriptors on it. */
+void rec_closer_close(struct rec_closer *c, uint32_t uid, const int *fd,
+                      unsigned n);
 
 /* ---- session.c */
 /* 0: it goes on; -1: end the connection */

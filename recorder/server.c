@@ -8,13 +8,13 @@
 #include "rec.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -150,20 +150,72 @@ static void unhush(struct rec_session *s)
 
 /* Freed at the round's end: an event of it may still be in the batch. */
 static struct rec_session *dead;
+/* Ended, but not closed yet: there are unread packets, in which there may be
+ * descriptors, and no closer was free.  They count as their uid's. */
+static struct rec_session *unclosed;
 
-static void end_session(struct rec *r, struct rec_session *s)
+static void forget_session(struct rec *r, struct rec_session *s)
 {
-    if (s->source.fd < 0)
-        return;
-    close(s->source.fd); /* the last reference: epoll forgets it */
     s->source.fd = -1;
-    unlist(r, s);
-    unhush(s);
     disown(r, s->owner);
     r->nsessions--;
-    rec_session_clear(s);
     s->newer = dead;
     dead = s;
+}
+
+/* Closes the connection's descriptor; -1: not now. */
+static int close_session(const struct rec_session *s, int eof)
+{
+    struct rec_closer *closer;
+    int unread = 0;
+
+    /* the last reference: epoll forgets it */
+    if (eof || (ioctl(s->source.fd, FIONREAD, &unread) == 0 && unread == 0)) {
+        close(s->source.fd);
+        return 0;
+    }
+    closer = rec_closer_for(s->uid);
+    if (closer == NULL)
+        return -1;
+    rec_closer_close(closer, s->uid, &s->source.fd, 1);
+    return 0;
+}
+
+/* eof: all is read that there was. */
+static void end_session(struct rec *r, struct rec_session *s, int eof)
+{
+    if (s->source.fd < 0 || s->ended)
+        return;
+    s->ended = 1;
+    unlist(r, s);
+    unhush(s);
+    rec_session_clear(s);
+    if (!eof) { /* the closer, or who waits for one, may take its time */
+        rec_unwatch(r, &s->source);
+        shutdown(s->source.fd, SHUT_RDWR);
+    }
+    if (close_session(s, eof) == 0) {
+        forget_session(r, s);
+        return;
+    }
+    s->newer = unclosed;
+    unclosed = s;
+}
+
+static void close_unclosed(struct rec *r)
+{
+    struct rec_session **at = &unclosed;
+
+    while (*at != NULL) {
+        struct rec_session *s = *at;
+
+        if (close_session(s, 0) != 0) {
+            at = &s->newer;
+            continue;
+        }
+        *at = s->newer;
+        forget_session(r, s);
+    }
 }
 
 static void bury(void)
@@ -176,55 +228,9 @@ static void bury(void)
     }
 }
 
-/*
- * Closing a descriptor that a stranger chose may wait: for a FUSE server
- * (its flush), for a lingering TCP peer.  Those are closed on a thread, and
- * where too many wait there, the uid's later ones are not taken.
- */
-#define CLOSERS 16
-static unsigned closing;
-
-static void *closer(void *fd)
-{
-    close((int)(intptr_t)fd);
-    __atomic_sub_fetch(&closing, 1, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-static int may_wait(int fd)
-{
-    struct linger l;
-    socklen_t len = sizeof l;
-    int type;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) == 0)
-        return l.l_onoff != 0;
-    len = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0;
-}
-
-static void close_stranger(int fd)
-{
-    pthread_attr_t attr;
-    pthread_t t;
-    int rc;
-
-    if (!may_wait(fd)) {
-        close(fd);
-        return;
-    }
-    __atomic_add_fetch(&closing, 1, __ATOMIC_ACQUIRE);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, 65536);
-    rc = pthread_create(&t, &attr, closer, (void *)(intptr_t)fd);
-    pthread_attr_destroy(&attr);
-    if (rc != 0)
-        closer((void *)(intptr_t)fd);
-}
-
-/* One packet: 1 it was read, 0 none is there, -1: end the session. */
-static int read_packet(struct rec *r, struct rec_session *s)
+/* One packet: 1 it was read, 0 none is there, -1: end the session; *eof: the
+ * client did. */
+static int read_packet(struct rec *r, struct rec_session *s, int *eof)
 {
     static unsigned char buf[MO_WIRE_MAX];
     union {
@@ -236,6 +242,7 @@ static int read_packet(struct rec *r, struct rec_session *s)
     struct msghdr m;
     struct cmsghdr *c;
     struct ucred who = {0, (uid_t)-1, (gid_t)-1};
+    struct rec_closer *closer;
     int fds[MO_WIRE_FDS];
     unsigned nfds = 0;
     unsigned i;
@@ -246,12 +253,14 @@ static int read_packet(struct rec *r, struct rec_session *s)
     m.msg_iov = &iov;
     m.msg_iovlen = 1;
     m.msg_control = control.bytes;
-    m.msg_controllen = __atomic_load_n(&closing, __ATOMIC_ACQUIRE) < CLOSERS
-                           ? sizeof control.bytes
-                           : CMSG_SPACE(sizeof(struct ucred));
+    m.msg_controllen = sizeof control.bytes;
+    closer = rec_closer_for(s->uid);
+    if (closer == NULL)
+        return -1;
     n = recvmsg(s->source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    *eof = n == 0 && m.msg_controllen == 0; /* else an empty packet */
     for (c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_level != SOL_SOCKET)
             continue;
@@ -272,8 +281,8 @@ static int read_packet(struct rec *r, struct rec_session *s)
     if (n > 0 && (m.msg_flags & MSG_TRUNC) == 0 && who.pid == s->pid &&
         who.uid == s->uid)
         rc = rec_session_message(r, s, buf, (size_t)n, fds, nfds) == 0 ? 1 : -1;
-    for (i = 0; i < nfds; i++)
-        close_stranger(fds[i]);
+    if (nfds > 0)
+        rec_closer_close(closer, s->uid, fds, nfds);
     return rc;
 }
 
@@ -284,17 +293,18 @@ static void client_ready(struct rec *r, struct rec_source *source,
     int i;
 
     (void)events;
-    if (s->source.fd < 0)
-        return; /* ended in this round */
+    if (s->source.fd < 0 || s->ended)
+        return; /* in this round */
     if (s->owner->round != r->round) {
         s->owner->round = r->round;
         s->owner->batch = 0;
     }
     for (i = 0; i < READS && s->owner->batch < SHARE; i++) {
-        int rc = read_packet(r, s);
+        int eof = 0;
+        int rc = read_packet(r, s, &eof);
 
         if (rc < 0) {
-            end_session(r, s);
+            end_session(r, s, eof);
             return;
         }
         if (rc == 0)
@@ -316,7 +326,7 @@ static int room(struct rec *r, const struct rec_uid *u)
         return 1;
     if (u->quiet_oldest == NULL)
         return 0;
-    end_session(r, u->quiet_oldest);
+    end_session(r, u->quiet_oldest, 0);
     return 1;
 }
 
@@ -375,7 +385,7 @@ static void accept_ready(struct rec *r, struct rec_source *s, uint32_t events)
         if (errno == ECONNABORTED || errno == EINTR)
             continue;
         if ((errno == EMFILE || errno == ENFILE) && r->oldest != NULL) {
-            end_session(r, r->oldest);
+            end_session(r, r->oldest, 0);
             continue;
         }
         return;
@@ -390,7 +400,7 @@ static void drop_silent(struct rec *r)
         struct rec_session *next = s->newer;
 
         if (!s->hello || r->now - s->spoke > IDLE_NS)
-            end_session(r, s);
+            end_session(r, s, 0);
         s = next;
     }
 }
@@ -520,6 +530,7 @@ int rec_serve(struct rec *r, int listener, int signals)
         if (r->now - swept > 1000000000ull) {
             swept = r->now;
             drop_silent(r);
+            close_unclosed(r);
             rec_alerts_reap(&r->alerts);
         }
         bury();
@@ -530,7 +541,7 @@ int rec_serve(struct rec *r, int listener, int signals)
 void rec_close(struct rec *r)
 {
     while (r->oldest != NULL)
-        end_session(r, r->oldest);
+        end_session(r, r->oldest, 0);
     bury();
     rec_boards_close(r);
     rec_policy_close(&r->policy);
