@@ -534,6 +534,36 @@ int mo_proxy_follows(void)
 #endif
 
 /*
+ * A client names in Connection what mod_proxy is to drop: our field is not
+ * its own to drop.
+ */
+static void keep_header(request_rec *r)
+{
+    const char *list = apr_table_get(r->headers_in, "Connection");
+    const char *all = NULL;
+    char *word;
+
+    if (!list || !ap_find_token(r->pool, list, FORWARD_HEADER)) {
+        return;
+    }
+    while (*list) {
+        word = ap_get_token(r->pool, &list, 0);
+        if (*word && ap_cstr_casecmp(word, FORWARD_HEADER)) {
+            all = all ? apr_pstrcat(r->pool, all, ", ", word, NULL) : word;
+        }
+        while (*list == ',' || *list == ';' || apr_isspace(*list)) {
+            list++;
+        }
+    }
+    if (all) {
+        apr_table_setn(r->headers_in, "Connection", all);
+    }
+    else {
+        apr_table_unset(r->headers_in, "Connection");
+    }
+}
+
+/*
  * MailOriginForward On: the token goes to an HTTP backend, or to a mod_wsgi
  * daemon, as a request header.  A client's own is always dropped: it must
  * not choose what the backend takes for ours.  After the handler hook that
@@ -553,6 +583,7 @@ static int forward(request_rec *r)
         if (request && request->run && request->run->var[MO_VAR_TOKEN]) {
             apr_table_setn(r->headers_in, FORWARD_HEADER,
                            request->run->var[MO_VAR_TOKEN]);
+            keep_header(r);
         }
     }
     return DECLINED;
