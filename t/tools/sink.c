@@ -6,7 +6,8 @@
  *   env   the environment, likewise
  *   data  standard input
  *   info  lines "NAME VALUE": uid gid pid ppid cwd
- * SPOOL is this program's own path with ".d" after it (/proc/self/exe), so
+ * SPOOL is this program's own path with ".d" after it (/proc/self/exe, and
+ * in a chroot without /proc the path it was started by), so
  * that neither environment nor arguments change it.  Files in SPOOL steer it:
  *   exit    its exit status     stdout, stderr    what it prints there
  *   noread  leaves standard input unread
@@ -39,6 +40,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sysexits.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -384,8 +386,14 @@ int main(int argc, char **argv)
         bs |= strcmp(argv[i], "-bs") == 0;
     umask(022);
     n = readlink("/proc/self/exe", spool, sizeof(spool) - 3);
-    if (n < 0)
-        fail("/proc/self/exe");
+    if (n < 0) {
+        const char *path = (const char *)getauxval(AT_EXECFN);
+
+        n = (ssize_t)strlen(path);
+        if (n > (ssize_t)sizeof(spool) - 3)
+            fail(path);
+        memcpy(spool, path, (size_t)n);
+    }
     memcpy(spool + n, ".d", 3);
     if (!getcwd(cwd, sizeof(cwd)))
         strcpy(cwd, "?");
