@@ -60,7 +60,9 @@ enum mo_from {
 struct mo_head {
     const char *name; /* the field's name, without colon */
     size_t namelen;
-    enum mo_from from; /* set after mo_head_start, if at all */
+    /* set after mo_head_start, if at all */
+    enum mo_from from;
+    int stuffed; /* as in SMTP: a line's first dot is not part of it */
     /* results */
     size_t insert; /* our field goes before this byte of the output */
     int crlf; /* the message's first line ends with CR LF */

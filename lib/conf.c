@@ -454,8 +454,6 @@ static int conf_line(struct mo_conf *c, const char *line, size_t len,
     for (i = 0; i < NKEYS; i++) {
         if (strcmp(keys[i].name, copy) != 0)
             continue;
-        if (*value == '\0')
-            return fail(e, "%s has no value", copy);
         if (keys[i].set(c, value, &inner) < 0)
             return fail(e, "%s %s", copy, text);
         return 0;

@@ -334,6 +334,10 @@ static enum kind line_kind(const struct mo_head *h, int ended)
     const char *p = h->pend;
     size_t n = h->pendlen, i = 0, end;
 
+    if (h->stuffed && n && p[0] == '.') {
+        p++;
+        n--;
+    }
     if (h->in_from) {
         int from = is_from(h, p, n, ended);
 
@@ -468,7 +472,7 @@ static int decided(struct mo_head *h, enum kind kind,
 static int too_wide(struct mo_head *h, int (*put)(void *, const char *, size_t),
                     void *arg)
 {
-    size_t n = h->pendlen, i = 0;
+    size_t n = h->pendlen, i = h->stuffed && h->pend[0] == '.', from = i;
 
     if (h->in_from) {
         h->in_from = 0;
@@ -479,7 +483,8 @@ static int too_wide(struct mo_head *h, int (*put)(void *, const char *, size_t),
     else {
         while (i < n && h->pend[i] != ' ' && h->pend[i] != '\t')
             i++;
-        if (i == h->namelen && strncasecmp(h->pend, h->name, i) == 0)
+        if (i - from == h->namelen &&
+            strncasecmp(h->pend + from, h->name, i - from) == 0)
             return decided(h, K_OURS, put, arg);
         h->wide = i < n ? W_BLANK : W_NAME;
     }

@@ -85,14 +85,43 @@ static int from_network(void)
            (sa.ss_family == AF_INET || sa.ss_family == AF_INET6);
 }
 
+static void refused(const struct sm_stamp *stamp, const char *more)
+    __attribute__((noreturn));
+static void refused(const struct sm_stamp *stamp, const char *more)
+{
+    mo_fatal(stamp->action == MO_REFUSED ? EX_NOPERM : EX_TEMPFAIL, "%s%s",
+             stamp->reason, more);
+}
+
+/* one message: read, judged */
+static void read_mail(const struct sm_mode *mode, struct sm_recorder *recorder,
+                      struct sm_spool *spool, struct sm_stamp *stamp)
+{
+    struct sm_mail mail;
+    char err[256];
+
+    if (sm_spool_read(spool, mode, conf.header, err, sizeof(err)) < 0)
+        mo_fatal(EX_TEMPFAIL, "%s", err);
+    memset(&mail, 0, sizeof(mail));
+    sm_nonce(mail.nonce);
+    mail.sender = mode->sender;
+    mail.nrcpts = mode->kind == SM_ARGS ? mode->nrcpts : 0;
+    mail.rcpt = mode->rcpt;
+    mail.subject = spool->head.subject;
+    mail.message_id = spool->head.message_id;
+    mail.size = spool->given;
+    sm_stamp(stamp, recorder, &conf, &mail, &spool->head);
+    if (stamp->action != MO_PASSED)
+        refused(stamp, "");
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const mode_names[] = {"other", "t", "args", "bs"};
+    static const char *const mode_names[] = {"other", "t", "args", "bs", "bs"};
     static struct sm_mode mode;
     static struct sm_recorder recorder;
     static struct sm_spool spool;
     static struct sm_stamp stamp;
-    struct sm_mail mail;
     char err[256];
 
     guard_012();
@@ -109,21 +138,19 @@ int main(int argc, char **argv)
     if (mode.kind == SM_BS)
         return sm_smtp(&conf, argv, &mode, &recorder);
 
-    if (sm_spool_read(&spool, &mode, conf.header, err, sizeof(err)) < 0)
-        mo_fatal(EX_TEMPFAIL, "%s", err);
-    memset(&mail, 0, sizeof(mail));
-    sm_nonce(mail.nonce);
-    mail.sender = mode.sender;
-    mail.nrcpts = mode.kind == SM_ARGS ? mode.nrcpts : 0;
-    mail.rcpt = mode.rcpt;
-    mail.subject = spool.head.subject;
-    mail.message_id = spool.head.message_id;
-    mail.size = spool.given;
-    sm_stamp(&stamp, &recorder, &conf, &mail, &spool.head);
-    if (stamp.action == MO_REFUSED)
-        mo_fatal(EX_NOPERM, "%s", stamp.reason);
-    if (stamp.action != MO_PASSED)
-        mo_fatal(EX_TEMPFAIL, "%s", stamp.reason);
+    if (mode.kind == SM_BATCH) {
+        int rv = sm_batch_read(&conf, &mode, &recorder, &spool, &stamp);
+
+        if (rv < 0)
+            mo_fatal(EX_TEMPFAIL,
+                     "cannot read or keep the batch: %s; nothing was sent",
+                     strerror(errno));
+        if (rv > 0)
+            refused(&stamp, "; nothing of the batch was sent");
+        stamp.len = 0;
+    }
+    else
+        read_mail(&mode, &recorder, &spool, &stamp);
     if (sm_spool_stamp(&spool, stamp.text, stamp.len, err, sizeof(err)) < 0)
         mo_fatal(EX_TEMPFAIL, "%s", err);
     sm_submit(&conf, argv, &spool);

@@ -22,29 +22,30 @@ struct mta {
     const char *b_other; /* what after -b is no submission; NULL: all but
                             'm' and 's'; "" and 's' is not SMTP: see has_bs */
     int has_bs;
+    int has_batch; /* -bS */
 };
 
 static const struct mta mtas[] = {
     /* all that is minded by any, where they do not contradict each other */
     [MO_MTA_UNKNOWN] = {"A:B:C:D::E::F:GIL:M:N:O:Q::R:TUV:X:b:cd::e:f:h:imno:"
                         "p:q::r:stvx",
-                        0, 1, SM_DOTS_FIRST, MO_FROM_MANY, NULL, 1},
+                        0, 1, SM_DOTS_FIRST, MO_FROM_MANY, NULL, 1, 1},
     [MO_MTA_POSTFIX] = {"A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:tvx", 0, 0,
-                        SM_DOTS_FIRST, MO_FROM_MANY, NULL, 1},
-    [MO_MTA_EXIM] = {NULL, 0, 1, SM_DOTS_BOTH, MO_FROM_DATED, NULL, 1},
+                        SM_DOTS_FIRST, MO_FROM_MANY, NULL, 1, 0},
+    [MO_MTA_EXIM] = {NULL, 0, 1, SM_DOTS_BOTH, MO_FROM_DATED, NULL, 1, 1},
     [MO_MTA_SENDMAIL] = {"A:B:b:C:cD:d:e:F:f:Gh:IiL:M:mN:nO:o:p:Q:q:R:r:sTtUV:v"
                          "X:",
-                         0, 0, SM_DOTS_BOTH, MO_FROM_ONE, NULL, 1},
+                         0, 0, SM_DOTS_BOTH, MO_FROM_ONE, NULL, 1, 0},
     [MO_MTA_OPENSMTPD] = {"A:B:b:E::e:F:f:iJ::L:mN:o:p:qr:R:StvV:x", 1, 0,
-                          SM_DOTS_TEXT, MO_FROM_MANY, "ip", 0},
+                          SM_DOTS_TEXT, MO_FROM_MANY, "ip", 0, 0},
     [MO_MTA_MSMTP] = {"Pd::SC:a:f:N:R:X:tA:B:b:F:Gh:iL:mnO:o:v", 1, 1,
-                      SM_DOTS_TEXT, MO_FROM_MANY, NULL, 0},
+                      SM_DOTS_TEXT, MO_FROM_MANY, NULL, 0, 0},
     [MO_MTA_DMA] = {"A:b:B:C:d:Df:F:h:iL:N:no:O:q:r:R:tUV:vX:", 1, 0,
-                    SM_DOTS_LF, MO_FROM_MANY, "p", 0},
+                    SM_DOTS_LF, MO_FROM_MANY, "p", 0, 0},
     [MO_MTA_NULLMAILER] = {"B:C:F:L:N:O:R:V:X:b:e:f:h:imno:p:q::r:stUvxG", 0, 1,
-                           SM_DOTS_TEXT, MO_FROM_MANY, NULL, 1},
+                           SM_DOTS_TEXT, MO_FROM_MANY, NULL, 1, 0},
     [MO_MTA_SSMTP] = {"a:A:B:C:E:F:b:d:f:h:L:M:N:O:o:p:q:R:r:V:X:GIimnstTUvx",
-                      1, 0, SM_DOTS_TEXT, MO_FROM_MANY, NULL, 0},
+                      1, 0, SM_DOTS_TEXT, MO_FROM_MANY, NULL, 0, 0},
 };
 
 static void operand(struct sm_mode *m, const char *arg)
@@ -73,6 +74,10 @@ static void long_option(struct sm_mode *m, const char *v)
 /* -bX */
 static void b_option(struct sm_mode *m, const struct mta *t, const char *v)
 {
+    if (*v == 'S' && t->has_batch) {
+        m->kind = m->kind == SM_OTHER ? SM_OTHER : SM_BATCH;
+        return;
+    }
     if (t->b_other ? *v && strchr(t->b_other, *v) != NULL
                    : *v != 'm' && !(*v == 's' && t->has_bs))
         m->kind = SM_OTHER;
@@ -277,7 +282,9 @@ static void read_exim(struct sm_mode *m, int argc, char *const *argv)
                 m->dots = SM_DOTS_TEXT;
             break;
         case 'b':
-            /* -bm, -bs; not -bS, -bp, -bmalware … */
+            if (strcmp(rest, "nq") == 0) /* -bm with bare names */
+                break;
+            /* -bm, -bs, -bS; not -bp, -bmalware … */
             b_option(m, &mtas[MO_MTA_EXIM], rest[0] && rest[1] ? "?" : rest);
             break;
         case 'o':
@@ -312,7 +319,7 @@ void sm_mode_find(struct sm_mode *m, enum mo_mta mta, int argc,
     /* names under which an MTA is called for something else */
     static const char *const names[] = {"mailq",     "newaliases", "hoststat",
                                         "purgestat", "smtpd",      "runq",
-                                        "rsmtp",     "bsmtp",      "makemap"};
+                                        "makemap"};
     const char *name = argc > 0 && argv[0] ? argv[0] : "";
     const char *slash = strrchr(name, '/');
     size_t i;
@@ -328,12 +335,16 @@ void sm_mode_find(struct sm_mode *m, enum mo_mta mta, int argc,
             m->kind = SM_OTHER;
             return;
         }
+    if (strcmp(name, "rsmtp") == 0 || strcmp(name, "bsmtp") == 0)
+        m->kind = mtas[mta].has_batch ? SM_BATCH : SM_OTHER;
+    if (m->kind == SM_OTHER)
+        return;
     if (strcmp(name, "rmail") == 0)
         m->dots = SM_DOTS_TEXT;
     if (mta == MO_MTA_EXIM)
         read_exim(m, argc, argv);
     else
         read_getopt(m, mta, argc, argv);
-    if (m->kind == SM_BS && mta == MO_MTA_EXIM)
+    if (m->kind == SM_BATCH || (m->kind == SM_BS && mta == MO_MTA_EXIM))
         m->from = MO_FROM_NONE;
 }

@@ -345,6 +345,7 @@ static int message(struct proxy *p)
 
     mo_head_start(&h, p->conf->header);
     h.from = p->mode->from;
+    h.stuffed = 1;
     head_len = 0;
     for (;;) {
         struct sm_data_end end;

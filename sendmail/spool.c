@@ -162,6 +162,11 @@ static int put(void *arg, const char *p, size_t n)
     return 0;
 }
 
+int sm_spool_put(struct sm_spool *s, const char *p, size_t n)
+{
+    return put(s, p, n);
+}
+
 /* a caller's stdin that does not block is waited for */
 static int wait_input(void)
 {
@@ -170,7 +175,7 @@ static int wait_input(void)
     return poll(&p, 1, -1) < 0 && errno != EINTR ? -1 : 0;
 }
 
-static ssize_t read_input(char *buf, size_t size)
+ssize_t sm_read_input(char *buf, size_t size)
 {
     for (;;) {
         ssize_t n = read(STDIN_FILENO, buf, size);
@@ -303,7 +308,7 @@ static int read_message(struct sm_spool *s, int *reading)
             tried = 1;
         }
         *reading = 1;
-        n = read_input(input, sizeof(input));
+        n = sm_read_input(input, sizeof(input));
         if (n < 0)
             return -1;
         *reading = 0;
@@ -324,21 +329,26 @@ static int read_message(struct sm_spool *s, int *reading)
     return state == MO_HEAD_MORE ? mo_head_end(&s->head, put, s) : 0;
 }
 
-int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
-                  const char *header_name, char *err, size_t errsize)
+void sm_spool_start(struct sm_spool *s)
 {
-    int reading = 0;
-
     s->fd = -1;
     s->start = s->end = SM_ROOM;
     s->given = 0;
     s->len = 0;
     s->buf = area + SM_ROOM;
-    s->dots = m->dots;
     s->dot_state = LINE_START;
     s->first_known = 0;
     s->last = 0;
     s->spilled = 0;
+}
+
+int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
+                  const char *header_name, char *err, size_t errsize)
+{
+    int reading = 0;
+
+    sm_spool_start(s);
+    s->dots = m->dots;
     mo_head_start(&s->head, header_name);
     s->head.from = m->from;
     if (read_message(s, &reading) == 0)

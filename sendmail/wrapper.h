@@ -23,7 +23,8 @@ enum sm_kind {
     SM_OTHER, /* no submission: exec at once */
     SM_T, /* recipients from the message */
     SM_ARGS, /* recipients are arguments */
-    SM_BS /* SMTP on stdin and stdout */
+    SM_BS, /* SMTP on stdin and stdout */
+    SM_BATCH /* SMTP on stdin, without replies: Exim's -bS */
 };
 
 /* how a line with a dot alone ends the message */
@@ -136,12 +137,25 @@ struct sm_spool {
  */
 int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
                   const char *header_name, char *err, size_t errsize);
+/* The pieces of it, for batch.c: an empty spool; bytes behind what is there;
+ * read(2) from stdin, waited for. */
+void sm_spool_start(struct sm_spool *s);
+int sm_spool_put(struct sm_spool *s, const char *p, size_t n);
+ssize_t sm_read_input(char *buf, size_t size);
 /*
  * Puts the field where it belongs; afterwards fd is open with its offset at
  * the message's first byte.  Returns 0, or -1 with a line in err.
  */
 int sm_spool_stamp(struct sm_spool *s, const char *field, size_t len, char *err,
                    size_t errsize);
+
+/* ---- batch.c */
+
+/* Reads a batch, its mails stamped, into the spool (sm_spool_stamp with no
+ * field ends it).  0; 1: a mail is refused, stamp says why; -1: errno. */
+int sm_batch_read(const struct mo_conf *conf, const struct sm_mode *m,
+                  struct sm_recorder *r, struct sm_spool *s,
+                  struct sm_stamp *stamp);
 
 /* ---- submit.c: becoming the real sendmail */
 
