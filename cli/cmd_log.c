@@ -180,15 +180,8 @@ static int run(struct cli *c, int argc, char **argv)
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     print_head(&p);
-    if (follow && !c->since) {
-        o = cli_records_follow(c, print, &p, is_stopped);
-    }
-    else {
-        o = cli_records(c, print, &p, &bad);
-        if (o == 0 && follow && !stopped) {
-            o = cli_records_follow(c, print, &p, is_stopped);
-        }
-    }
+    o = follow ? cli_records_follow(c, print, &p, is_stopped)
+               : cli_records(c, print, &p, &bad);
     if (bad) {
         mo_warn("%lu lines of the mail log are no records", bad);
     }

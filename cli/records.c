@@ -233,7 +233,9 @@ int cli_records(struct cli *c, int (*fn)(void *arg, struct mo_record *r),
 
 /* ---- following */
 
-/* Is the name now another file, or the file shorter than what was read? */
+/* Is the name now another file that is written to, or the file shorter than
+ * what was read?  A new one that is empty still waits for the recorder to
+ * reopen its log: until then it goes on with the old one. */
 static int was_rotated(const char *path, const struct cli_lines *l)
 {
     struct stat now, ours;
@@ -241,8 +243,10 @@ static int was_rotated(const char *path, const struct cli_lines *l)
     if (stat(path, &now) != 0 || fstat(cli_lines_fileno(l), &ours) != 0) {
         return 0; /* between rename and reopen: wait for the new one */
     }
-    return now.st_ino != ours.st_ino || now.st_dev != ours.st_dev ||
-           (uint64_t)ours.st_size < cli_lines_at(l);
+    if (now.st_ino != ours.st_ino || now.st_dev != ours.st_dev) {
+        return now.st_size > 0;
+    }
+    return (uint64_t)ours.st_size < cli_lines_at(l);
 }
 
 /* Gives all whole lines that are there; 1: fn stopped. */
@@ -271,6 +275,32 @@ static int drain(struct cli *c, struct cli_lines *l,
     }
 }
 
+/* The records of all files but the one that is followed, which is open: it
+ * may be renamed meanwhile, and another may stand under its name. */
+static int older(struct cli *c, const char *path, const struct cli_lines *l,
+                 int (*fn)(void *arg, struct mo_record *r), void *arg)
+{
+    struct walk w = {.c = c, .fn = fn, .arg = arg};
+    struct cli_files f;
+    struct stat st;
+    size_t i;
+    int rc = 0;
+
+    if (fstat(cli_lines_fileno(l), &st) != 0 || cli_records_files(c, &f) != 0) {
+        return -1;
+    }
+    for (i = 0; i < f.n && rc <= 0; i++) {
+        if ((f.file[i].inode == st.st_ino && f.file[i].dev == st.st_dev) ||
+            strcmp(f.file[i].path, path) == 0 ||
+            f.file[i].mtime_us + SLACK < c->since) {
+            continue;
+        }
+        rc = one_file(&w, &f.file[i]);
+    }
+    cli_files_free(&f);
+    return rc == 1; /* 2: it is past --until, others may not be */
+}
+
 int cli_records_follow(struct cli *c, int (*fn)(void *arg, struct mo_record *r),
                        void *arg, int (*stop)(void))
 {
@@ -290,7 +320,14 @@ int cli_records_follow(struct cli *c, int (*fn)(void *arg, struct mo_record *r),
         }
         return -1;
     }
-    cli_lines_seek(l, cli_lines_size(l));
+    if (c->since == 0) {
+        cli_lines_seek(l, cli_lines_size(l));
+    }
+    else if ((rc = older(c, path, l, fn, arg)) == 0 &&
+             cli_lines_find(l, c->since, SLACK, line_time, NULL) != 0) {
+        mo_error("mail log %s: %s", path, strerror(errno));
+        rc = -1;
+    }
     while (!stop() && rc == 0) {
         if (p.fd >= 0) {
             inotify_add_watch(p.fd, path, IN_MODIFY | IN_MOVE_SELF);

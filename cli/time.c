@@ -21,7 +21,7 @@ static const struct {
     {"d", 86400},       {"day", 86400},      {"days", 86400},
     {"w", 604800},      {"week", 604800},    {"weeks", 604800},
     {"month", 2629800}, {"months", 2629800}, {"y", 31557600},
-    {"year", 31557600}, {"years", 31557600},
+    {"year", 31557600}, {"years", 31557600}, {"M", 2629800},
 };
 
 /* A period at *p, which is moved to what is no part of it. */
@@ -55,8 +55,9 @@ static int period(const char **p, uint64_t *seconds)
         len = (size_t)(s - word);
         for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
             if (strlen(units[i].name) == len &&
-                strncasecmp(units[i].name, word, len) == 0) {
-                break;
+                (len == 1 ? *units[i].name == *word
+                          : strncasecmp(units[i].name, word, len) == 0)) {
+                break; /* m is a minute, M a month */
             }
         }
         if (i == sizeof(units) / sizeof(units[0])) {
@@ -174,6 +175,24 @@ static int relative(const char *p, uint64_t now, uint64_t *us)
     return 0;
 }
 
+/* "Tue 2026-11-24 08:00": past the day's name, which journalctl prints */
+static const char *weekday(const char *p)
+{
+    static const char *const names[] = {"monday",   "tuesday", "wednesday",
+                                        "thursday", "friday",  "saturday",
+                                        "sunday"};
+    size_t n = strcspn(p, " ,"), i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if ((n == 3 || n == strlen(names[i])) &&
+            strncasecmp(p, names[i], n) == 0 && p[n] != '\0') {
+            p += n + (p[n] == ',');
+            return p + strspn(p, " ");
+        }
+    }
+    return p;
+}
+
 int cli_time(const char *text, uint64_t now_us, uint64_t *us)
 {
     static const struct {
@@ -213,6 +232,7 @@ int cli_time(const char *text, uint64_t now_us, uint64_t *us)
     if (relative(p, now_us, us) == 0) {
         return 0;
     }
+    p = weekday(p);
     if (localtime_r(&now, &tm) == NULL) {
         return -1;
     }
