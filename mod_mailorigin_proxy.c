@@ -48,9 +48,10 @@
 #define PROXY_MINOR_MIN 134
 #define PROXY_WORKER_SIZE_MAX 4096
 #define FORWARD_HEADER "MailOrigin-Token"
-/* How long a kept connection's backend may take to read a request's begin.
- * Nothing is lost by waiting: until then no more than that would happen. */
-#define TAKE_NS UINT64_C(200000000)
+/* How long a kept connection's backend may take to read a request's begin:
+ * a tenth of the connection's timeout, but no more than this.  Nothing is
+ * lost by waiting: until then no more than that would happen. */
+#define TAKE_MAX apr_time_from_sec(3)
 
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 134)
 
@@ -98,6 +99,7 @@ struct around {
     const struct mo_request *request;
     struct mo_conn conn;
     apr_os_sock_t fd; /* of the connection */
+    apr_interval_time_t patience; /* with a kept one's backend */
 };
 static __thread struct around *inmost;
 
@@ -242,7 +244,7 @@ static const char *begun(const request_rec *r)
     if (this->conn.kind != MO_CONN_UNIX) {
         mo_sockdiag_open(&diag);
     }
-    end = mo_boottime() + TAKE_NS;
+    end = mo_boottime() + (uint64_t)this->patience * 1000;
     while (!(taken = mo_sockdiag_peer_read(&diag, this->fd)) &&
            mo_boottime() < end) {
         if (tries++ < 8) {
@@ -406,6 +408,13 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     this.copy = copy;
     this.request = request;
     describe(c->sock, reused, *made_at(c), &this.conn, &this.fd);
+    if (apr_socket_timeout_get(c->sock, &this.patience) || this.patience < 0 ||
+        this.patience / 10 > TAKE_MAX) {
+        this.patience = TAKE_MAX;
+    }
+    else {
+        this.patience /= 10;
+    }
     note_listener(&this.conn);
     mo_board_conn(mo_the_board(), &request->use, &this.conn);
     inmost = &this;
