@@ -29,8 +29,9 @@
 
 #include <errno.h>
 
-static struct mo_keyring *keys;
+static struct mo_keyring *keys; /* in children only */
 static const struct mo_keyring no_keys;
+static int have_keys; /* they could be read when httpd (re)started */
 static int have_unique_id;
 static ap_filter_rec_t *subrequest_filter;
 
@@ -312,20 +313,43 @@ static apr_status_t mo_wipe_keys(void *data)
     return APR_SUCCESS;
 }
 
-static void mo_read_keys(apr_pool_t *pconf, server_rec *s)
+static int mo_read_keys(struct mo_keyring *into, server_rec *s)
 {
     char err[1024];
 
-    keys = apr_pcalloc(pconf, sizeof(*keys));
-    if (mo_keyring_read(keys, MO_KEYRING_PATH,
+    if (mo_keyring_read(into, MO_KEYRING_PATH,
                         MO_PURPOSE_BIT(MO_SEAL_TOKEN) |
                             MO_PURPOSE_BIT(MO_SEAL_HASH),
-                        err, sizeof(err)) != 0)
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
-                     "%s: requests get no token and no hash; \"mailorigin "
-                     "key init\" makes a keyring, then reload httpd",
-                     err);
-    apr_pool_cleanup_register(pconf, keys, mo_wipe_keys, apr_pool_cleanup_null);
+                        err, sizeof(err)) == 0)
+        return 1;
+    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                 "%s: requests get no token and no hash; \"mailorigin "
+                 "key init\" makes a keyring, then reload httpd",
+                 err);
+    return 0;
+}
+
+/*
+ * The parent looks whether there are keys, and keeps none: what it forks
+ * later, as a mod_wsgi daemon in another's place, runs customers' code.
+ */
+static void mo_check_keys(server_rec *s)
+{
+    struct mo_keyring trial;
+
+    memset(&trial, 0, sizeof(trial));
+    have_keys = mo_read_keys(&trial, s);
+    mo_keyring_wipe(&trial);
+}
+
+static void mo_child_keys(apr_pool_t *pchild, server_rec *s)
+{
+    if (!have_keys)
+        return;
+    keys = apr_pcalloc(pchild, sizeof(*keys));
+    apr_pool_cleanup_register(pchild, keys, mo_wipe_keys,
+                              apr_pool_cleanup_null);
+    mo_read_keys(keys, s);
 }
 
 static int mo_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -336,10 +360,7 @@ static int mo_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-/*
- * Last of all, so that daemons which other modules fork in theirs (mod_cgid,
- * mod_wsgi) hold no keys.
- */
+/* Last of all, when the others know what they are. */
 static int mo_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                           apr_pool_t *ptemp, server_rec *s)
 {
@@ -349,7 +370,7 @@ static int mo_post_config(apr_pool_t *pconf, apr_pool_t *plog,
         return OK;
     have_unique_id = ap_find_linked_module("mod_unique_id.c") != NULL;
     mo_origin_post_config(ptemp);
-    mo_read_keys(pconf, s);
+    mo_check_keys(s);
     if (mo_rundir_ok(s) == 0) {
         mo_board_post_config(pconf, s);
         mo_layout_post_config(pconf, ptemp, s);
@@ -361,8 +382,8 @@ static int mo_post_config(apr_pool_t *pconf, apr_pool_t *plog,
 
 static int mo_drop_privileges(apr_pool_t *pchild, server_rec *s)
 {
-    (void)pchild;
     mo_board_child_map(s);
+    mo_child_keys(pchild, s);
     return OK;
 }
 

@@ -84,7 +84,7 @@ request_rec *mo_first(request_rec *r);
 struct mo_request *mo_request_of(request_rec *r);
 /* The board as this process has it mapped; its head is NULL where it isn't. */
 struct mo_board *mo_the_board(void);
-/* The keys as read at the last (re)start; n is 0 where there are none. */
+/* The keys as read when this child began; n is 0 where there are none. */
 const struct mo_keyring *mo_the_keys(void);
 
 /* ---- mod_mailorigin_origin.c */

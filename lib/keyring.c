@@ -94,6 +94,7 @@ static const char *take_line(struct mo_keyring *kr, const char *line,
             crypto_kdf_derive_from_key(k->sub[p], sizeof k->sub[p], p, CONTEXT,
                                        master);
     sodium_memzero(master, sizeof master);
+    sodium_stackzero(2048); /* BLAKE2b leaves its result there */
     if (bad)
         return "the master is not 43 characters of base64url";
     kr->n++;

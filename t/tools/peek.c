@@ -3,6 +3,8 @@
  *   peek token KEYRING TOKEN   the origin in it, a line of JSON
  *   peek hash KEYRING          the hash of the line on standard input, as
  *                              mail log and origin name it: KEYID:HASH
+ *   peek subkeys KEYRING       the newest key's, as httpd derives them: lines
+ *                              of a name and hexadecimal digits
  *   peek board FILE...         a line of JSON for each slot in use
  *   peek fill FILE N           takes all free slots but N, for this process's
  *                              parent
@@ -116,6 +118,20 @@ static int hash(const char *keyring)
     return 0;
 }
 
+static int subkeys(const char *keyring)
+{
+    static struct mo_keyring kr;
+
+    if (read_keys(&kr, keyring))
+        return 1;
+    printf("token ");
+    hex(kr.key[0].sub[MO_SEAL_TOKEN], sizeof(kr.key[0].sub[0]));
+    printf("\nhash ");
+    hex(kr.key[0].sub[MO_SEAL_HASH], sizeof(kr.key[0].sub[0]));
+    putchar('\n');
+    return 0;
+}
+
 static int board(const char *path)
 {
     struct mo_board b;
@@ -166,11 +182,13 @@ int main(int argc, char **argv)
         return token(argv[2], argv[3]);
     if (argc == 3 && !strcmp(argv[1], "hash"))
         return hash(argv[2]);
+    if (argc == 3 && !strcmp(argv[1], "subkeys"))
+        return subkeys(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "fill"))
         return fill(argv[2], (unsigned)atoi(argv[3]));
     if (argc < 3 || strcmp(argv[1], "board") != 0) {
-        fputs("usage: peek token KEYRING TOKEN | hash KEYRING | board FILE... "
-              "| fill FILE N\n",
+        fputs("usage: peek token KEYRING TOKEN | hash KEYRING | subkeys KEYRING "
+              "| board FILE... | fill FILE N\n",
               stderr);
         return 2;
     }
