@@ -47,6 +47,7 @@ struct cli {
     unsigned naccess_logs;
     const char *log_format; /* --log-format; NULL: layout, conf, guess */
     const char *keyring; /* --keyring; default MO_KEYRING_PATH */
+    unsigned threads; /* 0: as there are CPUs, but 4 at most */
     uint64_t since, until; /* us since the epoch; 0: not given */
     struct cli_filter filter[CLI_FILTERS];
     unsigned nfilters;

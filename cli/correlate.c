@@ -9,9 +9,8 @@
  * where a line is WANT_SLOW later than its mail; what is not found there is
  * looked for again in a wider stretch.
  */
-#include "correlate.h"
 #include "lines.h"
-#include "sources.h"
+#include "search.h"
 #include "want.h"
 
 #include <errno.h>
@@ -19,32 +18,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "mo_msg.h"
 
-#define SECOND 1000000ull
 #define TICK (2 * SECOND) /* file times are coarser than ours */
 #define NEAR (10 * SECOND) /* a place of 32 lines is that well ordered … */
 #define FAR (WANT_SLOW + 60 * SECOND) /* … or else that well */
+#define PIECE (32ull << 20) /* bytes that are worth a thread of their own */
 
-struct search {
+struct plan {
     struct cli *c;
-    struct cli_want *w;
-    struct cli_found *found;
+    struct search s;
     struct sources src;
     struct cli_want **by_vhost; /* all wants, by vhost, then time */
     size_t n;
-    struct cli_want **list; /* this source's, by time */
+    struct cli_want **list; /* the source's, by time */
     size_t nlist;
-    uint64_t slack, slow;
-    uint64_t done, total; /* bytes, for progress */
-    struct source *s; /* being searched */
-    int rc;
+    struct cli_want ***lists; /* of all sources */
+    uint64_t slack;
+    struct source *of; /* the source */
+    unsigned threads;
 };
 
-static void note(struct cli_found *f, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-static void note(struct cli_found *f, const char *fmt, ...)
+void search_note(struct cli_found *f, const char *fmt, ...)
 {
     char **more = realloc(f->note, (f->nnotes + 1) * sizeof(*more));
     va_list ap;
@@ -85,7 +82,7 @@ static int by_time(const void *a, const void *b)
 }
 
 /* The wants of that vhost: the first one's index, and past the last. */
-static size_t range(const struct search *s, const char *vhost, size_t *to)
+static size_t range(const struct plan *s, const char *vhost, size_t *to)
 {
     size_t lo = 0, hi = s->n, mid;
 
@@ -106,7 +103,7 @@ static size_t range(const struct search *s, const char *vhost, size_t *to)
 }
 
 /* Wants whose vhost no log is of are looked for in all of them. */
-static void mark_homeless(struct search *s)
+static void mark_homeless(struct plan *s)
 {
     size_t i, k, v, from, to;
 
@@ -123,11 +120,15 @@ static void mark_homeless(struct search *s)
     }
 }
 
-static void choose(struct search *s, const struct source *src)
+static void choose(struct plan *s, const struct source *src)
 {
     size_t i, v, from, to;
 
     s->nlist = 0;
+    if ((s->list = calloc(2 * s->n + 1, sizeof(*s->list))) == NULL) {
+        s->s.rc = -1;
+        return;
+    }
     for (i = 0; i < s->n; i++) {
         if (src->all || s->by_vhost[i]->homeless) {
             s->list[s->nlist++] = s->by_vhost[i];
@@ -150,40 +151,21 @@ static void choose(struct search *s, const struct source *src)
     }
 }
 
-/* ---- hits */
+/* ---- files */
 
-static void hit(struct search *s, struct cli_want *w, const char *file,
-                const char *line, size_t len, int exact)
+static int line_time(void *arg, const char *line, size_t len, uint64_t *us)
 {
-    struct cli_hit **end = &w->hits, *h;
-
-    w->nhits++;
-    if (w->nhits > CLI_HITS) {
-        return;
-    }
-    h = calloc(1, sizeof(*h));
-    if (h == NULL || (h->line = strndup(line, len)) == NULL) {
-        free(h);
-        s->rc = -1;
-        return;
-    }
-    h->file = file;
-    h->source = s->s;
-    h->exact = exact;
-    while (*end) {
-        end = &(*end)->next;
-    }
-    *end = h;
+    return log_format_time(arg, line, len, us);
 }
 
 /* The first want that is not before us. */
-static size_t first_from(const struct search *s, uint64_t us)
+static size_t first_from(const struct plan *p, uint64_t us)
 {
-    size_t lo = 0, hi = s->nlist, mid;
+    size_t lo = 0, hi = p->nlist, mid;
 
     while (lo < hi) {
         mid = lo + (hi - lo) / 2;
-        if (s->list[mid]->time_us < us) {
+        if (p->list[mid]->time_us < us) {
             lo = mid + 1;
         }
         else {
@@ -193,132 +175,34 @@ static size_t first_from(const struct search *s, uint64_t us)
     return lo;
 }
 
-static void compare(struct search *s, struct want_line *wl, size_t from,
-                    size_t to, const char *file, const char *line, size_t len)
+static void add_part(struct plan *p, const struct part *part)
 {
-    for (; from < to; from++) {
-        enum want_is is = want_is(s->list[from], wl);
+    struct search *s = &p->s;
 
-        if (is != WANT_NO) {
-            hit(s, s->list[from], file, line, len, is == WANT_EXACT);
+    if (s->nparts == s->part_cap) {
+        size_t cap = s->part_cap ? s->part_cap * 2 : 64;
+        void *more = realloc(s->part, cap * sizeof(*s->part));
+
+        if (more == NULL) {
+            s->rc = -1;
+            return;
         }
+        s->part = more;
+        s->part_cap = cap;
     }
-}
-
-/* A line that may be wanted: parsed, and held against those of its time. */
-static void look(struct search *s, const char *file, const char *line,
-                 size_t len)
-{
-    struct log_line l;
-    struct want_line wl = {.l = &l, .keys = &s->c->keys};
-    uint64_t t;
-
-    if (log_format_parse(s->s->format, line, len, 0, &l) != 0) {
-        s->found->bad++;
-        if (s->c->verbose) {
-            mo_warn("%s: not of its format: %.200s", file, line);
-        }
-        return;
-    }
-    if (!l.has_time) {
-        compare(s, &wl, 0, s->nlist, file, line, len);
-        return;
-    }
-    t = l.time_us / SECOND * SECOND;
-    if (l.is_end) {
-        compare(s, &wl, first_from(s, t > s->slow ? t - s->slow : 0),
-                first_from(s, t + SECOND), file, line, len);
-        return;
-    }
-    compare(s, &wl, first_from(s, t), first_from(s, t + SECOND), file, line,
-            len);
-    if (l.other_us / SECOND != l.time_us / SECOND) {
-        t = l.other_us / SECOND * SECOND;
-        compare(s, &wl, first_from(s, t), first_from(s, t + SECOND), file, line,
-                len);
-    }
-}
-
-/* ---- files */
-
-static int line_time(void *arg, const char *line, size_t len, uint64_t *us)
-{
-    return log_format_time(arg, line, len, us);
-}
-
-/* Is the time one at which something is wanted?  Most lines end here. */
-static int is_wanted(const struct search *s, uint64_t us, size_t from,
-                     size_t to, size_t *last)
-{
-    size_t i = *last, lo, hi, mid;
-    uint64_t t = us / SECOND * SECOND;
-
-    /* neighbours are of about the same second */
-    if (i >= from && i < to && s->list[i]->time_us >= t &&
-        (i == from || s->list[i - 1]->time_us < t)) {
-        return s->list[i]->time_us < t + SECOND;
-    }
-    for (lo = from, hi = to; lo < hi;) {
-        mid = lo + (hi - lo) / 2;
-        if (s->list[mid]->time_us < t) {
-            lo = mid + 1;
-        }
-        else {
-            hi = mid;
-        }
-    }
-    *last = lo;
-    return lo < to && s->list[lo]->time_us < t + SECOND;
-}
-
-/* The part of a file that can hold wants[from .. to): until a line is of
- * after until. */
-static void scan(struct search *s, struct cli_lines *l, const char *file,
-                 size_t from, size_t to, uint64_t until)
-{
-    struct log_format *f = s->s->format;
-    int simple = log_format_has_time(f) && !log_format_odd_time(f);
-    uint64_t us, n = 0;
-    size_t len, last = from;
-    char *line;
-
-    while (s->rc == 0 && (line = cli_lines_next(l, &len)) != NULL) {
-        if ((++n & 0x3FFF) == 0) {
-            cli_progress(s->c, file, s->done + cli_lines_pos(l), s->total);
-        }
-        if (len == 0) {
-            continue;
-        }
-        if (!simple) {
-            look(s, file, line, len);
-            continue;
-        }
-        if (log_format_time(f, line, len, &us) != 0) {
-            s->found->bad++;
-            if (s->c->verbose) {
-                mo_warn("%s: a line without its time: %.200s", file, line);
-            }
-            continue;
-        }
-        if (us > until) {
-            break;
-        }
-        if (is_wanted(s, us, from, to, &last)) {
-            look(s, file, line, len);
-        }
-    }
-    s->found->lines += n;
+    s->part[s->nparts++] = *part;
+    s->total += part->size;
 }
 
 /* The first line's time, by which a file that is too young is left out. */
-static int first_time(struct search *s, struct cli_lines *l, uint64_t *us)
+static int first_time(struct plan *p, struct cli_lines *l, uint64_t *us)
 {
     size_t len;
     char *line;
     int i;
 
-    for (i = 0; i < 20 && (line = cli_lines_next(l, &len)) != NULL; i++) {
-        if (log_format_time(s->s->format, line, len, us) == 0) {
+    for (i = 0; i < 50 && (line = cli_lines_next(l, &len)) != NULL; i++) {
+        if (log_format_time(p->of->format, line, len, us) == 0) {
             return 0;
         }
     }
@@ -341,143 +225,175 @@ static int guess(struct source *src, struct cli_lines *l)
     return src->format ? 0 : -1;
 }
 
-/* Opens at the start; NULL: a note says why. */
-static struct cli_lines *open_log(struct search *s, const char *path)
-{
-    struct cli_lines *l = cli_lines_open(path);
-
-    if (l == NULL && s->slack == NEAR) {
-        note(s->found, "%s: %s", path, strerror(errno));
-    }
-    return l;
-}
-
 /* Back to the start, whatever kind of file it is. */
-static struct cli_lines *again(struct search *s, struct cli_lines *l,
-                               const char *path)
+static struct cli_lines *again(struct cli_lines *l, const char *path)
 {
     if (cli_lines_seekable(l) && cli_lines_seek(l, 0) == 0) {
         return l;
     }
     cli_lines_close(l);
-    return open_log(s, path);
+    return cli_lines_open(path);
 }
 
-/* Passes over the stretches of a plain file that can hold list[a .. b). */
-static void stretches(struct search *s, struct cli_lines *l, const char *file,
+/* The stretch of a plain file from at on, in pieces where there are threads
+ * for them. */
+static void pieces(struct plan *p, struct cli_lines *l, struct part *part)
+{
+    uint64_t size = cli_lines_size(l), at = cli_lines_at(l), end = size;
+
+    if (p->threads > 1 && size > at + 2 * PIECE &&
+        cli_lines_find(l, part->until + SECOND, 0, line_time, p->of->format) ==
+            0 &&
+        cli_lines_at(l) > at) {
+        end = cli_lines_at(l) + PIECE / 2;
+    }
+    for (;;) {
+        part->at = at;
+        part->end = p->threads > 1 && end > at + 3 * PIECE / 2 ? at + PIECE
+                                                               : UINT64_MAX;
+        part->size =
+            (part->end == UINT64_MAX ? size > at ? size - at : 0 : PIECE);
+        if (part->end == UINT64_MAX && end < size && end > at) {
+            part->size = end - at;
+        }
+        add_part(p, part);
+        if (part->end == UINT64_MAX) {
+            return;
+        }
+        at = part->end;
+    }
+}
+
+/* The stretches of a plain file that can hold list[a .. b). */
+static void stretches(struct plan *p, struct cli_lines *l, struct part *part,
                       size_t a, size_t b)
 {
-    struct log_format *f = s->s->format;
     size_t from, to;
     uint64_t until;
 
-    for (from = a; from < b && s->rc == 0; from = to) {
-        until = want_until(s->list[from], s->slow);
-        for (to = from + 1; to < b && s->list[to]->time_us <= until + FAR;
+    part->plain = 1;
+    for (from = a; from < b && p->s.rc == 0; from = to) {
+        until = want_until(p->list[from], p->s.slow);
+        for (to = from + 1; to < b && p->list[to]->time_us <= until + FAR;
              to++) {
-            uint64_t u = want_until(s->list[to], s->slow);
+            uint64_t u = want_until(p->list[to], p->s.slow);
 
             until = u > until ? u : until;
         }
-        if (cli_lines_find(l, s->list[from]->time_us / SECOND * SECOND,
-                           s->slack, line_time, f) != 0) {
-            note(s->found, "%s: %s", file, strerror(errno));
+        if (cli_lines_find(l, p->list[from]->time_us / SECOND * SECOND,
+                           p->slack, line_time, p->of->format) != 0) {
+            search_note(p->s.found, "%s: %s", part->file, strerror(errno));
             return;
         }
-        scan(s, l, file, from, to, until);
+        part->from = from;
+        part->to = to;
+        part->until = until;
+        pieces(p, l, part);
     }
 }
 
-/* 1: searched, 0: it can't hold any, -1: not readable (noted) */
-static int one_file(struct search *s, struct cli_file *file)
+/* Plans a file: 1: there is something to search, 0: it can't hold any, -1: not
+ * readable (noted). */
+static int one_file(struct plan *p, struct cli_file *file)
 {
-    uint64_t start = 0, until = 0;
+    struct part part = {.source = p->of,
+                        .file = file->path,
+                        .list = p->list,
+                        .size = file->size,
+                        .end = UINT64_MAX};
+    uint64_t start = 0;
     struct cli_lines *l;
     size_t a = 0, b, i;
-    int timed, rc = 1;
+    int timed, rc = 1, say = p->slack == NEAR;
 
     /* what was requested after its last write is in a later one */
-    b = first_from(s, file->mtime_us + TICK);
+    b = first_from(p, file->mtime_us + TICK);
     if (b == 0) {
         return 0;
     }
-    if ((l = open_log(s, file->path)) == NULL) {
+    if ((l = cli_lines_open(file->path)) == NULL) {
+        if (say) {
+            search_note(p->s.found, "%s: %s", file->path, strerror(errno));
+        }
         return -1;
     }
-    if (s->s->format == NULL) {
-        if (guess(s->s, l) != 0) {
-            if (s->slack == NEAR) {
-                note(s->found,
-                     "%s: of no format that is known; --log-format tells it",
-                     file->path);
+    if (p->of->format == NULL) {
+        if (guess(p->of, l) != 0) {
+            if (say) {
+                search_note(p->s.found,
+                            "%s: of no format that is known; --log-format "
+                            "tells it",
+                            file->path);
             }
             cli_lines_close(l);
             return -1;
         }
-        if ((l = again(s, l, file->path)) == NULL) {
+        if ((l = again(l, file->path)) == NULL) {
             return -1;
         }
     }
-    timed =
-        log_format_has_time(s->s->format) && !log_format_odd_time(s->s->format);
-    if (timed && first_time(s, l, &start) == 0) {
-        while (a < b && want_until(s->list[a], s->slow) < start) {
+    timed = log_format_has_time(p->of->format) &&
+            !log_format_odd_time(p->of->format);
+    if (timed && first_time(p, l, &start) == 0) {
+        while (a < b && want_until(p->list[a], p->s.slow) < start) {
             a++;
         }
     }
+    else if (timed && say && file->size > 0) {
+        search_note(p->s.found, "%s: its first lines are not of its format, %s",
+                    file->path, log_format_text(p->of->format));
+    }
+    part.from = a;
+    part.to = b;
+    part.until = timed ? 0 : UINT64_MAX;
     if (a == b) {
         rc = 0;
     }
-    else if ((l = again(s, l, file->path)) == NULL) {
-        return -1;
-    }
     else if (timed && cli_lines_seekable(l)) {
-        stretches(s, l, file->path, a, b);
+        stretches(p, l, &part, a, b);
     }
     else {
-        for (i = a; i < b; i++) {
-            uint64_t u = want_until(s->list[i], s->slow);
+        for (i = a; timed && i < b; i++) {
+            uint64_t u = want_until(p->list[i], p->s.slow);
 
-            until = u > until ? u : until;
+            part.until = u > part.until ? u : part.until;
         }
-        scan(s, l, file->path, a, b, timed ? until : UINT64_MAX);
+        add_part(p, &part);
     }
-    if (cli_lines_error(l)) {
-        note(s->found, "%s: %s", file->path, cli_lines_error(l));
+    if (cli_lines_error(l) && say) {
+        search_note(p->s.found, "%s: %s", file->path, cli_lines_error(l));
     }
     cli_lines_close(l);
     return rc;
 }
 
-static void one_source(struct search *s, struct source *src)
+static void one_source(struct plan *p, struct source *src)
 {
-    size_t i, searched = 0, passed = 0;
-    int rc, say = s->slack == NEAR;
+    size_t i, passed = 0;
+    int rc, say = p->slack == NEAR;
 
     if (src->note) {
         if (say) {
-            note(s->found, "%s", src->note);
+            search_note(p->s.found, "%s", src->note);
         }
         return;
     }
-    s->s = src;
-    choose(s, src);
-    if (s->nlist == 0) {
+    p->of = src;
+    choose(p, src);
+    if (p->s.rc != 0 || p->nlist == 0) {
         return;
     }
-    for (i = 0; i < src->files.n && s->rc == 0; i++) {
-        rc = one_file(s, &src->files.file[i]);
+    for (i = 0; i < src->files.n && p->s.rc == 0; i++) {
+        rc = one_file(p, &src->files.file[i]);
         if (rc > 0 && say) {
-            note(s->found, "%s (%s)", src->files.file[i].path,
-                 log_format_text(src->format));
+            search_note(p->s.found, "%s (%s)", src->files.file[i].path,
+                        log_format_text(src->format));
         }
-        searched += rc > 0;
         passed += rc == 0;
-        s->done += src->files.file[i].size;
     }
     if (say && passed) {
-        note(s->found, "%s: %zu of %zu files are of another time", src->name,
-             passed, src->files.n);
+        search_note(p->s.found, "%s: %zu of %zu files are of another time",
+                    src->name, passed, src->files.n);
     }
 }
 
@@ -498,7 +414,6 @@ static void judge(struct cli_want *w)
         }
         h = *p;
         *p = h->next;
-        free(h->line);
         free(h);
         w->nhits--;
     }
@@ -513,80 +428,96 @@ static void judge(struct cli_want *w)
                                               : MATCH_UNIQUE;
 }
 
-static void pass(struct search *s, uint64_t slack)
+static void pass(struct plan *p, uint64_t slack)
 {
     size_t i;
 
-    s->slack = slack;
-    s->slow = slack == NEAR ? WANT_SLOW : WANT_SLOWEST;
-    s->done = 0;
-    for (i = 0; i < s->src.n && s->rc == 0; i++) {
-        one_source(s, &s->src.s[i]);
+    p->slack = slack;
+    p->s.slow = slack == NEAR ? WANT_SLOW : WANT_SLOWEST;
+    p->s.nparts = 0;
+    p->s.total = 0;
+    for (i = 0; i < p->src.n && p->s.rc == 0; i++) {
+        p->list = NULL;
+        one_source(p, &p->src.s[i]);
+        p->lists[i] = p->list;
     }
+    if (p->s.rc == 0) {
+        scan_parts(&p->s, p->threads);
+    }
+    for (i = 0; i < p->src.n; i++) {
+        free(p->lists[i]);
+        p->lists[i] = NULL;
+    }
+}
+
+static unsigned threads(const struct cli *c)
+{
+    long n = c->threads ? (long)c->threads : sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : c->threads ? c->threads : n > 4 ? 4 : (unsigned)n;
 }
 
 int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
                   struct cli_found *found)
 {
-    struct search s = {.c = c, .w = w, .found = found};
+    struct plan p = {.c = c, .s = {.c = c, .found = found}};
     struct sources *keep = calloc(1, sizeof(*keep));
-    size_t i, k, missed = 0;
+    size_t i, missed = 0;
 
-    if (keep == NULL || sources_find(c, &s.src) != 0) {
+    if (keep == NULL || sources_find(c, &p.src) != 0) {
         free(keep);
         return -1;
     }
-    *keep = s.src; /* hits name its files */
+    *keep = p.src; /* hits name its files */
     found->sources = keep;
-    s.by_vhost = calloc(n + 1, sizeof(*s.by_vhost));
-    s.list = calloc(2 * n + 1, sizeof(*s.list));
-    if (s.by_vhost == NULL || s.list == NULL) {
+    p.threads = threads(c);
+    pthread_mutex_init(&p.s.lock, NULL);
+    p.by_vhost = calloc(n + 1, sizeof(*p.by_vhost));
+    p.lists = calloc(p.src.n + 1, sizeof(*p.lists));
+    if (p.by_vhost == NULL || p.lists == NULL) {
         mo_error("out of memory");
-        free(s.by_vhost);
-        free(s.list);
+        free(p.by_vhost);
+        free(p.lists);
         return -1;
     }
     for (i = 0; i < n; i++) {
         if (w[i].time_us) {
-            s.by_vhost[s.n++] = &w[i];
+            p.by_vhost[p.n++] = &w[i];
         }
     }
-    qsort(s.by_vhost, s.n, sizeof(*s.by_vhost), by_vhost);
-    for (i = 0; i < s.src.n; i++) {
-        for (k = 0; k < s.src.s[i].files.n; k++) {
-            s.total += s.src.s[i].files.file[k].size;
-        }
-    }
-    mark_homeless(&s);
-    if (s.src.n == 0) {
-        note(found, "no access log is known: no httpd with the module has run "
+    qsort(p.by_vhost, p.n, sizeof(*p.by_vhost), by_vhost);
+    mark_homeless(&p);
+    if (p.src.n == 0) {
+        search_note(found,
+                    "no access log is known: no httpd with the module has run "
                     "since the start, and neither --access-log nor access-log "
                     "in the conf names one");
     }
-    pass(&s, NEAR);
+    pass(&p, NEAR);
     for (i = 0; i < n; i++) {
         missed += w[i].time_us && w[i].nhits == 0;
     }
-    if (missed && s.rc == 0) {
-        pass(&s, FAR);
+    if (missed && p.s.rc == 0) {
+        pass(&p, FAR);
     }
     for (i = 0; i < n; i++) {
         judge(&w[i]);
     }
     cli_progress_end(c);
     if (found->bad) {
-        note(found,
-             "%lu lines there are not of their log's format (-v shows "
-             "them)",
-             found->bad);
+        search_note(found,
+                    "%lu lines there are not of their log's format (-v shows "
+                    "them)",
+                    found->bad);
     }
-    *keep = s.src;
-    free(s.by_vhost);
-    free(s.list);
-    if (s.rc != 0) {
+    free(p.by_vhost);
+    free(p.lists);
+    free(p.s.part);
+    pthread_mutex_destroy(&p.s.lock);
+    if (p.s.rc != 0) {
         mo_error("out of memory");
     }
-    return s.rc;
+    return p.s.rc;
 }
 
 void cli_found_free(struct cli_found *f, struct cli_want *w, size_t n)
@@ -598,7 +529,6 @@ void cli_found_free(struct cli_found *f, struct cli_want *w, size_t n)
             struct cli_hit *h = w[i].hits;
 
             w[i].hits = h->next;
-            free(h->line);
             free(h);
         }
     }

@@ -19,9 +19,10 @@ const char *cli_match_name(enum cli_match m);
 struct cli_hit {
     struct cli_hit *next;
     const char *file; /* lives as long as the struct cli_found */
-    char *line;
     const void *source; /* the log that the file is of */
+    unsigned order; /* of files, and of places in them */
     int exact;
+    char line[];
 };
 
 /* What a record says of its request; pointers are the caller's. */
@@ -37,6 +38,7 @@ struct cli_want {
     unsigned char keyid[4], mac[16];
     int has_hash;
     int cut; /* the uri was cut in its middle */
+    unsigned nmethod, nuri; /* lengths, where nothing in them is escaped */
     int homeless; /* no log is of its vhost: it is looked for in all */
 };
 void cli_want_set(struct cli_want *w, const struct mo_record *r);
@@ -45,7 +47,7 @@ struct cli_found {
     char **note; /* what was searched, a line each */
     size_t nnotes;
     void *sources;
-    unsigned long lines, bad; /* lines looked at; those of another format */
+    unsigned long bad; /* lines looked at that are of another format */
 };
 
 /*

@@ -17,6 +17,8 @@
 
 #define RAW (256 * 1024) /* of the file at a time, when it is compressed */
 #define LONGEST (1024 * 1024)
+#define CHUNK (128 * 1024) /* read at a time: what the CPU's cache holds */
+#define PROBE 8192 /* the same, when looking for a place */
 #define SAMPLE 32 /* lines read at a place to tell its time */
 #define BUFFER (LONGEST + 256 * 1024)
 
@@ -29,6 +31,7 @@ struct cli_lines {
     const char *error;
     char what[128];
     uint64_t pos; /* bytes of the file that were read */
+    size_t chunk; /* bytes to read at a time */
     uint64_t base; /* file offset of buf[0], plain files only */
     char *buf; /* buf[start .. end) is not yet given out */
     size_t start, end;
@@ -100,6 +103,7 @@ struct cli_lines *cli_lines_fd(int fd)
         return NULL;
     }
     l->fd = fd;
+    l->chunk = CHUNK;
     while (n < 4) { /* a pipe may give less at a time */
         got = take(fd, l->buf + n, 4096);
         if (got < 0) {
@@ -259,7 +263,8 @@ static void fill(struct cli_lines *l)
             fill_zstd(l);
         }
         else {
-            got = take(l->fd, l->buf + l->end, BUFFER - l->end);
+            got = take(l->fd, l->buf + l->end,
+                       BUFFER - l->end < l->chunk ? BUFFER - l->end : l->chunk);
             if (got < 0) {
                 fail(l, strerror(errno));
             }
@@ -315,6 +320,28 @@ char *cli_lines_next(struct cli_lines *l, size_t *len)
     return line;
 }
 
+char *cli_lines_block(struct cli_lines *l, size_t *len)
+{
+    char *nl, *block;
+
+    if (l->held) {
+        l->buf[l->start] = l->kept;
+        l->held = 0;
+    }
+    for (;;) {
+        nl = memrchr(l->buf + l->start, '\n', l->end - l->start);
+        if (nl || l->end - l->start >= LONGEST || l->eof) {
+            break;
+        }
+        fill(l);
+    }
+    block = l->buf + l->start;
+    *len = nl ? (size_t)(nl + 1 - block) : l->end - l->start;
+    l->start += *len;
+    l->whole = nl != NULL;
+    return *len ? block : NULL;
+}
+
 int cli_lines_whole(const struct cli_lines *l)
 {
     return l->whole;
@@ -367,9 +394,11 @@ int cli_lines_find(struct cli_lines *l, uint64_t us, uint64_t slack,
     size_t len;
     int n;
 
+    l->chunk = PROBE;
     while (hi > lo && hi - lo > 128 * 1024) {
         mid = lo + (hi - lo) / 2;
         if (cli_lines_seek(l, mid) != 0) {
+            l->chunk = CHUNK;
             return -1;
         }
         cli_lines_next(l, &len); /* the rest of a line */
@@ -389,6 +418,7 @@ int cli_lines_find(struct cli_lines *l, uint64_t us, uint64_t slack,
             hi = mid;
         }
     }
+    l->chunk = CHUNK;
     return cli_lines_seek(l, lo);
 }
 

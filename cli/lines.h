@@ -15,6 +15,12 @@ uint64_t cli_lines_size(const struct cli_lines *l); /* 0: not a file */
 int cli_lines_seek(struct cli_lines *l, uint64_t offset);
 /* where the next line begins, in a plain file */
 uint64_t cli_lines_at(const struct cli_lines *l);
+/*
+ * All lines that are at hand, as they stand in the file, the last one with its
+ * "\n" unless the file ends without; good until the next call.  NULL at the
+ * end.
+ */
+char *cli_lines_block(struct cli_lines *l, size_t *len);
 /* did the line given last end with "\n"? */
 int cli_lines_whole(const struct cli_lines *l);
 /* the end was reached, but the file may have grown */

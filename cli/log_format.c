@@ -344,6 +344,29 @@ int log_format_odd_time(const struct log_format *f)
     return end || !zone;
 }
 
+const char *log_format_after_clf(const struct log_format *f, size_t *n,
+                                 int *request_next)
+{
+    const struct item *it = &f->item[f->clf + 1];
+
+    if (f->clf < 0 || f->last_time != f->clf) {
+        return NULL;
+    }
+    if (f->clf + 1 == f->n || it->kind != LOG_TEXT) {
+        *n = 0;
+        *request_next = 0;
+        return "";
+    }
+    *n = it->n;
+    *request_next = f->clf + 2 < f->n && it[1].kind == LOG_REQUEST;
+    return it->text;
+}
+
+int log_format_clf(struct log_format *f, const char *p, uint64_t *us)
+{
+    return log_clf_time(&f->clock, p, us);
+}
+
 /* ---- matching */
 
 struct match {

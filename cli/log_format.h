@@ -69,8 +69,16 @@ int log_format_parse(struct log_format *f, const char *line, size_t len,
 int log_format_time(struct log_format *f, const char *line, size_t len,
                     uint64_t *us);
 /*
- * The format that most of the lines of this text are of, among the common
- * ones, with a request's id or a duration at the end; NULL: none is.
+ * Where the only time is a plain %t: the literal that follows its ']', of *n
+ * bytes, and whether %r comes right after that; NULL: it is not so.
+ */
+const char *log_format_after_clf(const struct log_format *f, size_t *n,
+                                 int *request_next);
+/* The 26 characters of such a time; 0, or -1. */
+int log_format_clf(struct log_format *f, const char *p, uint64_t *us);
+/*
+ * The format that most of the lines of this text are of: a common one, with a
+ * request's id or a duration at an end, or JSON; NULL: none is.
  */
 struct log_format *log_format_guess(const char *text, size_t len);
 

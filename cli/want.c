@@ -24,6 +24,20 @@ static int hex_in(const char *s, unsigned char *out, size_t n)
     return 0;
 }
 
+/* Is it there, and written to a log as it is? */
+static int is_plain(const char *s)
+{
+    if (s == NULL || *s == '\0') {
+        return 0;
+    }
+    for (; *s; s++) {
+        if (*s <= ' ' || *s >= 0x7F || *s == '"' || *s == '\\') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 void cli_want_set(struct cli_want *w, const struct mo_record *r)
 {
     const char *v;
@@ -49,6 +63,26 @@ void cli_want_set(struct cli_want *w, const struct mo_record *r)
         w->has_hash = 1;
     }
     w->cut = r->value[MO_F_TRUNCATED] && w->uri && strstr(w->uri, "...");
+    if (!w->cut && is_plain(w->uri) && *w->uri == '/' && is_plain(w->method)) {
+        w->nmethod = (unsigned)strlen(w->method);
+        w->nuri = (unsigned)strlen(w->uri);
+    }
+}
+
+int want_is_not(const struct cli_want *w, const char *p, const char *end)
+{
+    const char *uri = p + w->nmethod + 1;
+
+    if (w->nuri == 0 || (size_t)(end - p) < w->nmethod + w->nuri + 2) {
+        return 0;
+    }
+    if (memcmp(p, w->method, w->nmethod) != 0 || uri[-1] != ' ') {
+        return 1;
+    }
+    /* "GET http://host/path" is compared as a whole */
+    return *uri == '/' && (memcmp(uri, w->uri, w->nuri) != 0 ||
+                           (uri[w->nuri] != ' ' && uri[w->nuri] != '?' &&
+                            uri[w->nuri] != '"'));
 }
 
 uint64_t want_until(const struct cli_want *w, uint64_t slow)

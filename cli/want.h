@@ -22,6 +22,8 @@ struct want_line {
 
 enum want_is { WANT_NO, WANT_SAME, WANT_EXACT };
 enum want_is want_is(const struct cli_want *w, struct want_line *line);
+/* Does the request line that begins at p certainly differ?  0: it may be. */
+int want_is_not(const struct cli_want *w, const char *p, const char *end);
 /* when the request's line was written at the latest, if it lasted slow us
  * beyond its mail */
 uint64_t want_until(const struct cli_want *w, uint64_t slow);

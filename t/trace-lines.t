@@ -238,13 +238,18 @@ my %odd = (
     'a long line' => 'GET /' . 'y' x 7000 . ' HTTP/1.1',
 );
 for my $name (sort keys %odd) {
-    my $q = request(method => 'GET', uri => '/', line => $odd{$name});
+    # as httpd has it: what its log escapes
+    my ($uri) = $odd{$name} =~ m{^GET (/[^ ?]*)};
+    $uri //= '';
+    $uri =~ s{\\(x[0-9a-f]{2}|.)}{$1 eq 'n' ? "\n" : $1 eq 't' ? "\t"
+        : $1 =~ /^x(..)/ ? chr hex $1 : $1}ge;
+    my $q = request(method => $uri ? 'GET' : '', uri => $uri, line => $odd{$name});
     found(one($q, join '', map {combined($_)} @noise, $q), 'unique', combined($q),
         "a request line with $name");
 }
 found(one($r, join('', map {access($_)} @noise) . access($r, status => '-')),
     'unique', access($r, status => '-'), 'an aborted request without a status');
-my $long = request(line => 'POST /x.php?' . 'z' x 9000 . ' HTTP/1.1');
+my $long = request(uri => '/x.php', line => 'POST /x.php?' . 'z' x 9000 . ' HTTP/1.1');
 found(one($long, access($long)), 'unique', access($long),
     'a line over 8 KiB, whole in JSON');
 

@@ -1,0 +1,373 @@
+/*
+ * Reads parts of access logs and holds their lines against the wants.
+ *
+ * Most lines are of a second at which nothing is wanted, so with a plain %t
+ * lines are not even told apart: the next '[' is looked for, and what stands
+ * after it compared with the time seen last.  Only where a second is wanted is
+ * the line's begin searched and the line parsed.
+ */
+#include "lines.h"
+#include "search.h"
+#include "want.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mo_msg.h"
+
+#define CLF 26 /* characters of %t between its brackets */
+
+/* one thread's */
+struct scan {
+    struct search *s;
+    struct log_format *f; /* its own: it keeps the day parsed last */
+    struct source *of; /* the source that f is of */
+    const struct part *p;
+    unsigned order; /* the part's, for hits to stay in order */
+    size_t last; /* where in the list the time was that was looked at */
+    unsigned long bad;
+    int shows; /* progress: only one thread does */
+    pthread_t thread;
+};
+
+/* ---- hits */
+
+static void hit(struct scan *n, struct cli_want *w, const char *line,
+                size_t len, int exact)
+{
+    struct cli_hit **at = &w->hits, *h, *drop;
+    unsigned kept = 0;
+
+    h = malloc(sizeof(*h) + len + 1);
+    if (h == NULL) {
+        n->s->rc = -1;
+        return;
+    }
+    memcpy(h->line, line, len);
+    h->line[len] = '\0';
+    h->file = n->p->file;
+    h->source = n->p->source;
+    h->order = n->order;
+    h->exact = exact;
+    pthread_mutex_lock(&n->s->lock);
+    w->nhits++;
+    for (; *at && (*at)->order <= h->order; at = &(*at)->next) {
+        kept++;
+    }
+    h->next = *at;
+    *at = h;
+    for (kept++, at = &h->next; *at && kept < CLI_HITS; at = &(*at)->next) {
+        kept++;
+    }
+    if (kept > CLI_HITS) { /* the new one itself is past the last */
+        for (at = &w->hits; *at != h; at = &(*at)->next) {
+        }
+    }
+    while ((drop = *at) != NULL) {
+        *at = drop->next;
+        free(drop);
+    }
+    pthread_mutex_unlock(&n->s->lock);
+}
+
+/* The first want of the part that is not before us. */
+static size_t first_from(const struct part *p, uint64_t us)
+{
+    size_t lo = p->from, hi = p->to, mid;
+
+    while (lo < hi) {
+        mid = lo + (hi - lo) / 2;
+        if (p->list[mid]->time_us < us) {
+            lo = mid + 1;
+        }
+        else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void compare(struct scan *n, struct want_line *wl, uint64_t from,
+                    uint64_t to, const char *line, size_t len)
+{
+    size_t i = first_from(n->p, from);
+
+    for (; i < n->p->to && n->p->list[i]->time_us < to; i++) {
+        enum want_is is = want_is(n->p->list[i], wl);
+
+        if (is != WANT_NO) {
+            hit(n, n->p->list[i], line, len, is == WANT_EXACT);
+        }
+    }
+}
+
+/* A line that may be wanted: parsed, and held against those of its time. */
+static void look(struct scan *n, const char *line, size_t len)
+{
+    struct log_line l;
+    struct want_line wl = {.l = &l, .keys = &n->s->c->keys};
+    uint64_t t;
+
+    if (log_format_parse(n->f, line, len, 0, &l) != 0) {
+        n->bad++;
+        if (n->s->c->verbose) {
+            mo_warn("%s: not of its format: %.*s", n->p->file,
+                    len > 200 ? 200 : (int)len, line);
+        }
+        return;
+    }
+    if (!l.has_time) {
+        compare(n, &wl, 0, UINT64_MAX, line, len);
+        return;
+    }
+    t = l.time_us / SECOND * SECOND;
+    if (l.is_end) {
+        compare(n, &wl, t > n->s->slow ? t - n->s->slow : 0, t + SECOND, line,
+                len);
+        return;
+    }
+    compare(n, &wl, t, t + SECOND, line, len);
+    if (l.other_us / SECOND != l.time_us / SECOND) {
+        t = l.other_us / SECOND * SECOND;
+        compare(n, &wl, t, t + SECOND, line, len);
+    }
+}
+
+/* ---- a part */
+
+/* Is the time one at which something is wanted? */
+static int is_wanted(struct scan *n, uint64_t us)
+{
+    const struct part *p = n->p;
+    size_t i = n->last;
+    uint64_t t = us / SECOND * SECOND;
+
+    /* neighbours are of about the same second */
+    if (i < p->from || i >= p->to || p->list[i]->time_us < t ||
+        (i > p->from && p->list[i - 1]->time_us >= t)) {
+        n->last = i = first_from(p, t);
+    }
+    return i < p->to && p->list[i]->time_us < t + SECOND;
+}
+
+/* Do the wants of that second rule out that this is their request line?  It
+ * begins at q; all of them have a path that stands in it as it is. */
+static int is_other(const struct scan *n, uint64_t us, const char *q,
+                    const char *end)
+{
+    const struct part *p = n->p;
+    uint64_t t = us / SECOND * SECOND;
+    size_t i;
+
+    for (i = n->last; i < p->to && p->list[i]->time_us < t + SECOND; i++) {
+        if (!want_is_not(p->list[i], q, end)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void advance(struct scan *n, uint64_t bytes, uint64_t *done)
+{
+    struct search *s = n->s;
+
+    *done += bytes;
+    s->done += bytes;
+    if (n->shows) {
+        cli_progress(s->c, n->p->file, s->done, s->total);
+    }
+}
+
+/* Line by line. */
+static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
+{
+    const struct part *p = n->p;
+    int timed = p->until != UINT64_MAX;
+    uint64_t us, at = cli_lines_pos(l);
+    unsigned long k = 0;
+    size_t len;
+    char *line;
+
+    while (n->s->rc == 0 && (!p->plain || cli_lines_at(l) < p->end) &&
+           (line = cli_lines_next(l, &len)) != NULL) {
+        if ((++k & 0xFFF) == 0) {
+            advance(n, cli_lines_pos(l) - at, done);
+            at = cli_lines_pos(l);
+        }
+        if (len == 0) {
+            continue;
+        }
+        if (timed) {
+            if (log_format_time(n->f, line, len, &us) != 0) {
+                n->bad++;
+                if (n->s->c->verbose) {
+                    mo_warn("%s: a line without its time: %.200s", p->file,
+                            line);
+                }
+                continue;
+            }
+            if (us > p->until) {
+                break;
+            }
+            if (!is_wanted(n, us)) {
+                continue;
+            }
+        }
+        look(n, line, len);
+    }
+}
+
+/* Block by block, by the times alone.  after: what stands after %t's ']'. */
+static void by_block(struct scan *n, struct cli_lines *l, const char *after,
+                     size_t nafter, int request_next, uint64_t *done)
+{
+    const struct part *p = n->p;
+    char seen[CLF] = "";
+    uint64_t us = 0, at = cli_lines_pos(l), base;
+    int wanted = 0, last = 0;
+    char *block, *end, *q, *line;
+    size_t len;
+
+    while (!last && n->s->rc == 0 &&
+           (base = cli_lines_at(l), block = cli_lines_block(l, &len)) != NULL) {
+        if (p->plain && base + len >= p->end) { /* up to the line at its end */
+            last = 1;
+            if (base >= p->end) {
+                break;
+            }
+            q = memchr(block + (p->end - 1 - base), '\n',
+                       len - (size_t)(p->end - 1 - base));
+            len = q ? (size_t)(q - block) + 1 : len;
+        }
+        end = block + len;
+        for (q = block; (size_t)(end - q) > CLF + 2 + nafter &&
+                        (q = memchr(q, '[', (size_t)(end - q))) != NULL &&
+                        (size_t)(end - q) > CLF + 2 + nafter;) {
+            /* a hostile user's name can hold a time, but no '"' after it */
+            if (q[CLF + 1] != ']' || memcmp(q + CLF + 2, after, nafter) != 0) {
+                q++;
+                continue;
+            }
+            if (memcmp(q + 1, seen, CLF) != 0) {
+                if (log_format_clf(n->f, q + 1, &us) != 0) {
+                    q++;
+                    continue;
+                }
+                if (us > p->until) {
+                    return;
+                }
+                memcpy(seen, q + 1, CLF);
+                wanted = is_wanted(n, us);
+            }
+            q += CLF + 2 + nafter;
+            if (!wanted || (request_next && is_other(n, us, q, end))) {
+                continue;
+            }
+            line = memrchr(block, '\n', (size_t)(q - block));
+            line = line ? line + 1 : block;
+            q = memchr(q, '\n', (size_t)(end - q));
+            q = q ? q : end;
+            look(n, line, (size_t)(q - line));
+        }
+        advance(n, cli_lines_pos(l) - at, done);
+        at = cli_lines_pos(l);
+    }
+}
+
+static void one_part(struct scan *n)
+{
+    const struct part *p = n->p;
+    struct cli_lines *l = cli_lines_open(p->file);
+    const char *after;
+    uint64_t done = 0;
+    size_t len, nafter;
+    int request_next;
+
+    n->last = p->from;
+    if (l == NULL) {
+        return; /* gone since it was looked at */
+    }
+    if (p->plain && p->at > 0) {
+        /* the line that byte at - 1 is of is the part's before */
+        if (cli_lines_seek(l, p->at - 1) != 0 ||
+            cli_lines_next(l, &len) == NULL) {
+            cli_lines_close(l);
+            return;
+        }
+    }
+    if (p->until != UINT64_MAX && !n->s->c->verbose &&
+        (after = log_format_after_clf(n->f, &nafter, &request_next)) != NULL) {
+        by_block(n, l, after, nafter, request_next, &done);
+    }
+    else {
+        by_line(n, l, &done);
+    }
+    if (done < p->size) {
+        n->s->done += p->size - done;
+    }
+    if (cli_lines_error(l)) {
+        pthread_mutex_lock(&n->s->lock);
+        search_note(n->s->found, "%s: %s", p->file, cli_lines_error(l));
+        pthread_mutex_unlock(&n->s->lock);
+    }
+    cli_lines_close(l);
+}
+
+static void *work(void *arg)
+{
+    struct scan *n = arg;
+    struct search *s = n->s;
+    char err[256];
+    size_t i;
+
+    while (s->rc == 0 && (i = s->next++) < s->nparts) {
+        n->p = &s->part[i];
+        n->order = (unsigned)i;
+        if (n->of != n->p->source) {
+            log_format_free(n->f);
+            n->of = n->p->source;
+            n->f = log_format_compile(log_format_text(n->of->format), err,
+                                      sizeof(err));
+        }
+        if (n->f == NULL) {
+            s->rc = -1;
+            break;
+        }
+        one_part(n);
+    }
+    log_format_free(n->f);
+    n->f = NULL;
+    pthread_mutex_lock(&s->lock);
+    s->found->bad += n->bad;
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+void scan_parts(struct search *s, unsigned threads)
+{
+    struct scan n[16] = {{0}};
+    unsigned i, started = 1;
+
+    if (threads > 16) {
+        threads = 16;
+    }
+    if (threads > s->nparts) {
+        threads = s->nparts ? (unsigned)s->nparts : 1;
+    }
+    s->next = 0;
+    s->done = 0;
+    for (i = 0; i < threads; i++) {
+        n[i].s = s;
+        n[i].shows = i == 0;
+    }
+    for (i = 1; i < threads; i++, started++) {
+        if (pthread_create(&n[i].thread, NULL, work, &n[i]) != 0) {
+            break; /* fewer do the same */
+        }
+    }
+    work(&n[0]);
+    for (i = 1; i < started; i++) {
+        pthread_join(n[i].thread, NULL);
+    }
+}
