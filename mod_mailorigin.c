@@ -313,7 +313,9 @@ static apr_status_t mo_wipe_keys(void *data)
     return APR_SUCCESS;
 }
 
-static int mo_read_keys(struct mo_keyring *into, server_rec *s)
+/* board: where children see that one of them has said it */
+static int mo_read_keys(struct mo_keyring *into, struct mo_board *board,
+                        server_rec *s)
 {
     char err[1024];
 
@@ -322,6 +324,9 @@ static int mo_read_keys(struct mo_keyring *into, server_rec *s)
                             MO_PURPOSE_BIT(MO_SEAL_HASH),
                         err, sizeof(err)) == 0)
         return 1;
+    if (board && board->head &&
+        __atomic_exchange_n(&board->head->keys_said, 1, __ATOMIC_RELAXED))
+        return 0;
     ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                  "%s: requests get no token and no hash; \"mailorigin "
                  "key init\" makes a keyring, then reload httpd",
@@ -338,7 +343,7 @@ static void mo_check_keys(server_rec *s)
     struct mo_keyring trial;
 
     memset(&trial, 0, sizeof(trial));
-    have_keys = mo_read_keys(&trial, s);
+    have_keys = mo_read_keys(&trial, NULL, s);
     mo_keyring_wipe(&trial);
 }
 
@@ -349,7 +354,7 @@ static void mo_child_keys(apr_pool_t *pchild, server_rec *s)
     keys = apr_pcalloc(pchild, sizeof(*keys));
     apr_pool_cleanup_register(pchild, keys, mo_wipe_keys,
                               apr_pool_cleanup_null);
-    mo_read_keys(keys, s);
+    mo_read_keys(keys, mo_the_board(), s);
 }
 
 static int mo_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)

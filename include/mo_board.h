@@ -80,7 +80,7 @@ struct mo_slot {
     int32_t last_pid; /* the last pid given out then (/proc/loadavg) */
     uint32_t origin_len; /* 0: a request that is not to be named (Off) */
     uint32_t uid; /* whose uid a process has that it starts: suexec's */
-    uint32_t pad;
+    uint32_t keys_said; /* 1: … that a child can't read the keys; atomic */
     struct mo_conn conn;
     unsigned char origin[MO_ORIGIN_MAX];
 };

@@ -98,17 +98,19 @@ like $full[0], qr/\Q$board\E.*slots.*stop and start httpd/,
 unlink "$ETC/keyring";
 chain();
 is scalar(said('crit')), 0, 'a new keyring: nothing to say';
+$h->stop;
 chmod 0644, "$ETC/keyring";
-$h->restart;
+$h->start;
 $r = sends('a world-readable keyring');
 said_once('crit', qr{\Q$ETC\E/keyring.*mailorigin key init},
     'a world-readable keyring');
 is "$r->{verdict} $r->{uri}", 'verified /m.cgi', '… the kernel names it still';
 is $r->{request_hash}, undef, '… without a hash';
+$h->stop;
 chmod 0640, "$ETC/keyring";
 spew("$ETC/keyring", "nonsense\n");
 spew($h->root . '/logs/error.log', '');
-$h->restart;
+$h->start;
 $r = sends('a broken keyring');
 said_once('crit', qr{\Q$ETC\E/keyring}, 'a broken keyring');
 is "$r->{verdict} $r->{uri}", 'verified /m.cgi', '… the kernel names it still';
