@@ -80,7 +80,7 @@ struct mo_slot {
     int32_t last_pid; /* the last pid given out then (/proc/loadavg) */
     uint32_t origin_len; /* 0: a request that is not to be named (Off) */
     uint32_t uid; /* whose uid a process has that it starts: suexec's */
-    uint32_t keys_said; /* 1: … that a child can't read the keys; atomic */
+    uint32_t pad;
     struct mo_conn conn;
     unsigned char origin[MO_ORIGIN_MAX];
 };
@@ -105,6 +105,8 @@ struct mo_board_head {
     uint32_t full_said; /* 1: httpd's error log says that it was; atomic */
     uint32_t follows; /* 1: a request of mod_proxy's that shows no connection
                           has none yet, or none any more; atomic */
+    uint32_t keys_said; /* 1: it says that a child can't read the keys; atomic */
+    uint32_t pad;
     struct mo_listener listener[MO_BOARD_LISTENERS];
 };
 
