@@ -37,7 +37,8 @@ static void random_id(char id[17])
 }
 
 static size_t unrecorded(char *field, size_t size, const struct sm_recorder *r,
-                         const struct mo_conf *conf, const struct sm_mail *m)
+                         const struct mo_conf *conf, const struct sm_mail *m,
+                         int hold)
 {
     const struct sm_evidence *e = r->evidence;
     const char *token = NULL;
@@ -56,7 +57,8 @@ static size_t unrecorded(char *field, size_t size, const struct sm_recorder *r,
             m->sender ? m->sender : "", m->nrcpts, m->message_id,
             (unsigned long long)m->size, token ? "yes" : "no", e->exe, e->cwd);
     mo_msg_syslog(0);
-    return mo_header_format(field, size, conf->header, id, NULL, 't', token);
+    return mo_header_format(field, size, conf->header, id,
+                            hold ? MO_HEADER_HOLD "; " : NULL, 't', token);
 }
 
 /* the field in the message's line ending, and what must stand around it */
@@ -89,6 +91,7 @@ void sm_stamp(struct sm_stamp *s, struct sm_recorder *r,
 {
     static struct sm_verdict v;
     static char field[MO_HEADER_MAX];
+    int hold = 0;
 
     s->len = 0;
     s->reason[0] = '\0';
@@ -109,6 +112,11 @@ void sm_stamp(struct sm_stamp *s, struct sm_recorder *r,
         lay_out(s, h, v.header, v.headerlen);
         return;
     }
+    s->action = sm_blocked(s->reason, sizeof(s->reason));
+    if (s->action == MO_HELD)
+        hold = conf->hold == MO_HOLD_HEADER;
+    if (s->action != MO_PASSED && !hold)
+        return;
     if (conf->on_failure == MO_FAIL_REFUSE) {
         s->action = MO_LIMITED;
         snprintf(s->reason, sizeof(s->reason),
@@ -118,5 +126,5 @@ void sm_stamp(struct sm_stamp *s, struct sm_recorder *r,
         return;
     }
     s->action = MO_PASSED;
-    lay_out(s, h, field, unrecorded(field, sizeof(field), r, conf, m));
+    lay_out(s, h, field, unrecorded(field, sizeof(field), r, conf, m, hold));
 }

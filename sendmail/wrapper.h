@@ -113,6 +113,10 @@ void sm_stamp(struct sm_stamp *s, struct sm_recorder *r,
               const struct mo_conf *conf, const struct sm_mail *m,
               const struct mo_head *h);
 
+/* ---- blocked.c: for when there is no recorder to ask */
+/* enum mo_action; where it is not MO_PASSED, why. */
+int sm_blocked(char *reason, size_t size);
+
 /* ---- spool.c: the message, kept until there is a verdict */
 
 #define SM_ROOM 16384 /* before the message, for the field */
