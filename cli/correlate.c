@@ -41,9 +41,9 @@ struct plan {
     unsigned threads;
 };
 
-void search_note(struct cli_found *f, const char *fmt, ...)
+void search_note(struct cli_found *f, int trouble, const char *fmt, ...)
 {
-    char **more = realloc(f->note, (f->nnotes + 1) * sizeof(*more));
+    struct cli_note *more = realloc(f->note, (f->nnotes + 1) * sizeof(*more));
     va_list ap;
 
     if (more == NULL) {
@@ -51,7 +51,8 @@ void search_note(struct cli_found *f, const char *fmt, ...)
     }
     f->note = more;
     va_start(ap, fmt);
-    if (vasprintf(&f->note[f->nnotes], fmt, ap) >= 0) {
+    f->note[f->nnotes].trouble = trouble;
+    if (vasprintf(&f->note[f->nnotes].text, fmt, ap) >= 0) {
         f->nnotes++;
     }
     va_end(ap);
@@ -282,7 +283,7 @@ static void stretches(struct plan *p, struct cli_lines *l, struct part *part,
         }
         if (cli_lines_find(l, p->list[from]->time_us / SECOND * SECOND,
                            p->slack, line_time, p->of->format) != 0) {
-            search_note(p->s.found, "%s: %s", part->file, strerror(errno));
+            search_note(p->s.found, 1, "%s: %s", part->file, strerror(errno));
             return;
         }
         part->from = from;
@@ -313,14 +314,14 @@ static int one_file(struct plan *p, struct cli_file *file)
     }
     if ((l = cli_lines_open(file->path)) == NULL) {
         if (say) {
-            search_note(p->s.found, "%s: %s", file->path, strerror(errno));
+            search_note(p->s.found, 1, "%s: %s", file->path, strerror(errno));
         }
         return -1;
     }
     if (p->of->format == NULL) {
         if (guess(p->of, l) != 0) {
             if (say) {
-                search_note(p->s.found,
+                search_note(p->s.found, 1,
                             "%s: of no format that is known; --log-format "
                             "tells it",
                             file->path);
@@ -340,8 +341,9 @@ static int one_file(struct plan *p, struct cli_file *file)
         }
     }
     else if (timed && say && file->size > 0) {
-        search_note(p->s.found, "%s: its first lines are not of its format, %s",
-                    file->path, log_format_text(p->of->format));
+        search_note(p->s.found, 1,
+                    "%s: its first lines are not of its format, %s", file->path,
+                    log_format_text(p->of->format));
     }
     part.from = a;
     part.to = b;
@@ -361,7 +363,7 @@ static int one_file(struct plan *p, struct cli_file *file)
         add_part(p, &part);
     }
     if (cli_lines_error(l) && say) {
-        search_note(p->s.found, "%s: %s", file->path, cli_lines_error(l));
+        search_note(p->s.found, 1, "%s: %s", file->path, cli_lines_error(l));
     }
     cli_lines_close(l);
     return rc;
@@ -374,7 +376,7 @@ static void one_source(struct plan *p, struct source *src)
 
     if (src->note) {
         if (say) {
-            search_note(p->s.found, "%s", src->note);
+            search_note(p->s.found, 1, "%s", src->note);
         }
         return;
     }
@@ -386,13 +388,13 @@ static void one_source(struct plan *p, struct source *src)
     for (i = 0; i < src->files.n && p->s.rc == 0; i++) {
         rc = one_file(p, &src->files.file[i]);
         if (rc > 0 && say) {
-            search_note(p->s.found, "%s (%s)", src->files.file[i].path,
+            search_note(p->s.found, 0, "%s (%s)", src->files.file[i].path,
                         log_format_text(src->format));
         }
         passed += rc == 0;
     }
     if (say && passed) {
-        search_note(p->s.found, "%s: %zu of %zu files are of another time",
+        search_note(p->s.found, 0, "%s: %zu of %zu files are of another time",
                     src->name, passed, src->files.n);
     }
 }
@@ -488,7 +490,7 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
     qsort(p.by_vhost, p.n, sizeof(*p.by_vhost), by_vhost);
     mark_homeless(&p);
     if (p.src.n == 0) {
-        search_note(found,
+        search_note(found, 1,
                     "no access log is known: no httpd with the module has run "
                     "since the start, and neither --access-log nor access-log "
                     "in the conf names one");
@@ -505,7 +507,7 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
     }
     cli_progress_end(c);
     if (found->bad) {
-        search_note(found,
+        search_note(found, 1,
                     "%lu lines there are not of their log's format (-v shows "
                     "them)",
                     found->bad);
@@ -533,7 +535,7 @@ void cli_found_free(struct cli_found *f, struct cli_want *w, size_t n)
         }
     }
     for (i = 0; i < f->nnotes; i++) {
-        free(f->note[i]);
+        free(f->note[i].text);
     }
     free(f->note);
     if (f->sources) {

@@ -44,7 +44,10 @@ struct cli_want {
 void cli_want_set(struct cli_want *w, const struct mo_record *r);
 
 struct cli_found {
-    char **note; /* what was searched, a line each */
+    struct cli_note {
+        char *text; /* what was searched, a line each */
+        int trouble; /* or what could not be */
+    } * note;
     size_t nnotes;
     void *sources;
     unsigned long bad; /* lines looked at that are of another format */

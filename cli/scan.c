@@ -308,7 +308,7 @@ static void one_part(struct scan *n)
     }
     if (cli_lines_error(l)) {
         pthread_mutex_lock(&n->s->lock);
-        search_note(n->s->found, "%s: %s", p->file, cli_lines_error(l));
+        search_note(n->s->found, 1, "%s: %s", p->file, cli_lines_error(l));
         pthread_mutex_unlock(&n->s->lock);
     }
     cli_lines_close(l);

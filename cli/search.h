@@ -40,8 +40,9 @@ struct search {
     pthread_mutex_t lock; /* over the wants' hits and found */
 };
 
-void search_note(struct cli_found *f, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+/* trouble: it says what could not be searched */
+void search_note(struct cli_found *f, int trouble, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Reads all parts, with so many threads at most. */
 void scan_parts(struct search *s, unsigned threads);
 

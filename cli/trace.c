@@ -336,7 +336,7 @@ void trace_searched(struct cli *c, const struct cli_found *found)
     printf("\n%sSearched%s:\n", cli_bold(c), cli_plain(c));
     for (i = 0; i < found->nnotes; i++) {
         printf("  ");
-        safe(found->note[i]);
+        safe(found->note[i].text);
         putchar('\n');
     }
 }

@@ -203,8 +203,8 @@ if ($writer == 0) {
     for my $i (1 .. 3000) {
         append($log, "{\"time\":\"2026-11-24T08:00:00.000000Z\",\"id\":\"w$i\"}\n");
         next if $i % 1000 || $i == 3000;
-        rename $log, "$log." . int(9 - $i / 1000);
         select undef, undef, undef, 2;
+        rename $log, "$log." . int(9 - $i / 1000);
     }
     exec 'true';
 }
