@@ -14,10 +14,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "mo_msg.h"
 
 #define ROUNDS 5 /* mails that came in while we were at it */
+#define BUSY_ROUNDS 20 /* mails that are being delivered, more of them */
+#define BUSY_PAUSE 500000000 /* between those, ns */
 
 enum {
     OPT_YES = PICK_BOUNCES + 1,
@@ -137,7 +140,8 @@ static void let_go(struct job *j, struct picks *ps,
         for (i = 0; old && why && i < part.n; i++) {
             free(part.p[i]->why);
             part.p[i]->why = why[i];
-            if (old[i] == PICK_CHANGED || old[i] == PICK_FAILED)
+            if (old[i] == PICK_CHANGED || old[i] == PICK_BUSY ||
+                old[i] == PICK_FAILED)
                 part.p[i]->state = old[i];
         }
         free(old);
@@ -179,11 +183,12 @@ static void delete_all(struct job *j, struct picks *ps)
     let_go(j, ps, is_left_held);
 }
 
-static void count(struct job *j, const struct picks *ps)
+/* Counts what became of them, but for those that are tried again: how many. */
+static size_t count(struct job *j, const struct picks *ps, int again,
+                    struct queue_seen **busy)
 {
-    size_t i;
+    size_t i, n = 0;
 
-    j->matched += ps->n;
     for (i = 0; i < ps->n; i++) {
         switch (ps->p[i]->state) {
         case PICK_DELETED:
@@ -201,13 +206,22 @@ static void count(struct job *j, const struct picks *ps)
         case PICK_CHANGED:
             j->changed++;
             break;
+        case PICK_BUSY:
+            if (again) {
+                n += (size_t)queue_seen_add(busy, ps->p[i]->id);
+                continue;
+            }
+            j->failed++;
+            break;
         case PICK_FAILED:
             j->failed++;
             break;
         case PICK_LISTED:
             break;
         }
+        j->matched++;
     }
+    return n;
 }
 
 /* what is written is written: 0, or -1 and nothing may be done */
@@ -248,29 +262,51 @@ static void apply(struct job *j, struct picks *ps)
     }
 }
 
-/* only what the act is for: nothing is held twice */
-static void keep_useful(struct job *j, struct picks *ps)
+/* Those of ps that fits() has stay. */
+static void keep(struct picks *ps, int (*fits)(void *arg, const struct pick *p),
+                 void *arg)
 {
+    struct picks rest = {0};
     size_t i, n = 0;
 
+    rest.p = calloc(ps->n + 1, sizeof *rest.p);
+    if (!rest.p)
+        mo_fatal(CLI_TROUBLE, "out of memory");
     for (i = 0; i < ps->n; i++) {
-        struct pick *p = ps->p[i];
-
-        if ((j->act == ACT_RELEASE && !p->was_held) ||
-            (j->act == ACT_HOLD && p->was_held)) {
-            struct picks one = {.n = 1};
-
-            one.p = malloc(sizeof *one.p);
-            if (one.p) {
-                one.p[0] = p;
-                picks_free(&one);
-            }
-        }
-        else {
-            ps->p[n++] = p;
-        }
+        if (fits(arg, ps->p[i]))
+            ps->p[n++] = ps->p[i];
+        else
+            rest.p[rest.n++] = ps->p[i];
     }
     ps->n = n;
+    picks_free(&rest);
+}
+
+/* only what the act is for: nothing is held twice */
+static int is_useful(void *arg, const struct pick *p)
+{
+    const struct job *j = arg;
+
+    return j->act == ACT_RELEASE ? p->was_held
+           : j->act == ACT_HOLD  ? !p->was_held
+                                 : 1;
+}
+
+/* a mail that was not there yet, or one to try again */
+struct fresh {
+    struct queue_seen *seen, *busy;
+    size_t again;
+};
+static int is_fresh(void *arg, const struct pick *p)
+{
+    struct fresh *f = arg;
+
+    if (queue_seen_add(&f->seen, p->id))
+        return 1;
+    if (!queue_seen_has(f->busy, p->id))
+        return 0;
+    f->again++;
+    return 1;
 }
 
 static void say(const struct job *j)
@@ -296,47 +332,70 @@ static void say(const struct job *j)
 
 static int act(struct job *j, const struct pick_options *o)
 {
-    struct queue_seen *seen = NULL;
-    int round;
+    const struct timespec pause = {0, BUSY_PAUSE};
+    struct fresh f = {0};
+    size_t waiting = 0;
+    int round, rounds = ROUNDS, tries = 0, rc = CLI_TROUBLE;
 
-    for (round = 0; round < ROUNDS && !j->trouble && !interrupted; round++) {
+    for (round = 0; round < rounds && !j->trouble && !interrupted; round++) {
         struct picks ps;
-        size_t i, n = 0;
+        size_t i;
+        int again;
 
+        if (waiting)
+            nanosleep(&pause, NULL);
         if (picks_find(j->c, o, j->q, &ps) < 0)
-            return CLI_TROUBLE;
-        keep_useful(j, &ps);
+            goto out;
+        keep(&ps, is_useful, j);
         if (!round)
             picks_say_trouble(j->c, &ps);
+        /* those to try again are on the list already */
         for (i = 0; i < ps.n; i++)
-            n += (size_t)queue_seen_add(&seen, ps.p[i]->id);
-        if (!n) { /* nothing new */
+            if (!queue_seen_has(f.seen, ps.p[i]->id))
+                pick_print(j->c, j->q, ps.p[i]);
+        f.again = 0;
+        keep(&ps, is_fresh, &f);
+        /* what was being delivered is now */
+        j->matched += waiting - f.again;
+        j->gone += waiting - f.again;
+        waiting = 0;
+        queue_seen_free(&f.busy);
+        if (!ps.n || flush() < 0) {
+            int failed = ps.n != 0;
+
             picks_free(&ps);
+            if (failed)
+                goto out;
             break;
-        }
-        for (i = 0; i < ps.n; i++)
-            pick_print(j->c, j->q, ps.p[i]);
-        if (flush() < 0) {
-            picks_free(&ps);
-            queue_seen_free(&seen);
-            return CLI_TROUBLE;
         }
         if (!round)
             catch_signals(); /* until here one just ends */
         apply(j, &ps);
-        count(j, &ps);
+        again = tries < BUSY_ROUNDS && !j->trouble && !interrupted;
+        waiting = count(j, &ps, again, &f.busy);
+        if (waiting) {
+            tries++;
+            rounds = round + 2 > ROUNDS ? round + 2 : ROUNDS;
+        }
         for (i = 0; i < ps.n; i++)
-            if (j->c->json || ps.p[i]->state == PICK_FAILED ||
-                ps.p[i]->state == PICK_CHANGED)
+            if ((j->c->json && !(again && ps.p[i]->state == PICK_BUSY)) ||
+                ps.p[i]->state == PICK_FAILED ||
+                ps.p[i]->state == PICK_CHANGED ||
+                (ps.p[i]->state == PICK_BUSY && !again))
                 pick_print(j->c, j->q, ps.p[i]);
         picks_free(&ps);
     }
-    queue_seen_free(&seen);
+    j->matched += waiting; /* asked to stop in the pause */
+    j->failed += waiting;
     if (j->matched)
         say(j);
-    if (j->trouble || interrupted || j->failed)
-        return CLI_TROUBLE;
-    return j->matched ? CLI_FOUND : CLI_NOTHING;
+    rc = j->trouble || interrupted || j->failed ? CLI_TROUBLE
+         : j->matched                           ? CLI_FOUND
+                                                : CLI_NOTHING;
+out:
+    queue_seen_free(&f.seen);
+    queue_seen_free(&f.busy);
+    return rc;
 }
 
 static int show(struct cli *c, const struct pick_options *o, struct job *j)
@@ -346,7 +405,7 @@ static int show(struct cli *c, const struct pick_options *o, struct job *j)
 
     if (picks_find(c, o, j->q, &ps) < 0)
         return CLI_TROUBLE;
-    keep_useful(j, &ps);
+    keep(&ps, is_useful, j);
     for (i = 0; i < ps.n; i++)
         pick_print(c, j->q, ps.p[i]);
     fflush(stdout);

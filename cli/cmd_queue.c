@@ -14,7 +14,7 @@ static const char *const states[] = {
     [PICK_LISTED] = "",         [PICK_HELD] = "held",
     [PICK_DELETED] = "deleted", [PICK_RELEASED] = "released",
     [PICK_GONE] = "gone",       [PICK_CHANGED] = "changed",
-    [PICK_FAILED] = "failed",
+    [PICK_BUSY] = "failed",     [PICK_FAILED] = "failed",
 };
 static const char *const stamps[] = {
     [PICK_NO_STAMP] = "unstamped", [PICK_OPEN] = "open",

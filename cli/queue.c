@@ -299,6 +299,14 @@ int queue_seen_add(struct queue_seen **set, const char *id)
     return 1;
 }
 
+int queue_seen_has(struct queue_seen *set, const char *id)
+{
+    struct queue_seen *e;
+
+    HASH_FIND_STR(set, id, e);
+    return e != NULL;
+}
+
 void queue_seen_free(struct queue_seen **set)
 {
     struct queue_seen *head = *set, *e, *tmp = NULL;

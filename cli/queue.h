@@ -138,6 +138,7 @@ int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size);
 struct queue_seen;
 /* 1: it is new */
 int queue_seen_add(struct queue_seen **set, const char *id);
+int queue_seen_has(struct queue_seen *set, const char *id);
 void queue_seen_free(struct queue_seen **set);
 /* Reads one file and calls fn; counts what goes wrong; fn's answer. */
 int queue_visit(struct queue *q, struct queue_stats *st, const char *path,

@@ -68,6 +68,11 @@ void pick_fail(struct pick *p, enum pick_state state, const char *why)
     p->why = why ? strdup(why) : NULL;
 }
 
+void pick_busy(struct pick *p)
+{
+    pick_fail(p, PICK_BUSY, "it is being delivered; try again");
+}
+
 /* ---- Postfix */
 static const struct {
     const char *flag, *said;
@@ -237,7 +242,7 @@ static void exim_said(struct index *ix, char *out, enum act what)
             pick_fail(p, PICK_GONE, NULL);
         }
         else if (strstr(rest, "locked")) {
-            pick_fail(p, PICK_FAILED, "it is being delivered; try again");
+            pick_busy(p);
         }
         else {
             pick_fail(p, PICK_FAILED, rest + (*rest == ' '));

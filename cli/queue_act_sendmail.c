@@ -37,7 +37,7 @@ static int open_locked(struct pick *p)
         return -1;
     }
     if (lock(fd) < 0) {
-        pick_fail(p, PICK_FAILED, "it is being delivered; try again");
+        pick_busy(p);
         close(fd);
         return -1;
     }

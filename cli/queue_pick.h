@@ -23,6 +23,7 @@ enum pick_state {
     PICK_RELEASED,
     PICK_GONE, /* delivered or removed meanwhile */
     PICK_CHANGED, /* another mail stands under the id now */
+    PICK_BUSY, /* the MTA has it locked: it is being delivered */
     PICK_FAILED
 };
 struct pick {
@@ -41,7 +42,7 @@ struct pick {
     int unsure; /* the stamp was cut: the mail log has to say */
     struct mo_record rec; /* the origin; strings of the pick's own */
     enum pick_state state;
-    char *why; /* of PICK_FAILED */
+    char *why; /* of PICK_FAILED and PICK_BUSY */
 };
 struct picks {
     struct pick **p;
@@ -109,6 +110,7 @@ int act_save(struct queue *q, struct picks *ps, const char *save);
 void sendmail_act(struct cli *c, struct queue *q, struct pick *p,
                   enum act what);
 void pick_fail(struct pick *p, enum pick_state state, const char *why);
+void pick_busy(struct pick *p);
 
 /* ---- running the MTA's programs (queue_run.c) */
 /*

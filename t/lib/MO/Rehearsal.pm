@@ -250,7 +250,8 @@ PHP
         @{$mta->args}, '--script', $w[0]{script}, '--save', "$dir/saved",
         '--yes');
     push @took, time - $t;
-    is($rc, 0, 'purge') or diag($out, $err);
+    is($rc, 0, 'purge')
+        or diag((grep { !/ verified .*example$/ } split /^/, $out), $err);
     my ($deleted, $of) = $out =~ /^deleted (\d+) of (\d+) mails/m;
     ok($deleted, '... deletes') or diag($out, $err);
     diag(sprintf '%s: %d deleted of %d; seconds: waves %.1f, block %.1f, '
@@ -281,7 +282,7 @@ PHP
     ok(@refused > 0, '... but of that script');
     my $left = marks($mta->spool);
     is(scalar(grep { /^spam/ } keys %$left), 0, 'no spam is left in the queue')
-        or diag((run($MAILORIGIN, 'queue', @{$mta->args}))[1]);
+        or diag(some(grep { /^spam/ } keys %$left));
     is($mta->pid, $pid, 'the mail server was never stopped');
     ok(kill(0, $pid), '... and runs');
 
@@ -290,7 +291,7 @@ PHP
     is(scalar(grep { !/^spam/ } keys %$saved), 0, 'only spam was deleted');
     is(scalar(grep { !$sent{$_} } keys %$saved), 0, '... all of it sent');
     is(scalar(keys %$saved), $deleted // -1, '... each once');
-    my ($copy) = glob "$dir/saved/*";
+    my ($copy) = grep { !m{/df|-D$} } glob "$dir/saved/*";
     ($rc, $out, $err) = run($MAILORIGIN, 'trace', '--report', $copy);
     is($rc, 0, 'trace --report') or diag($err);
     like($out, qr/hacked\.example/, '... names the site') or diag($out);
