@@ -4,6 +4,7 @@
  * to their end; a truncated one gives its whole lines, then an error.
  */
 #include "cli.h"
+#include "gunzip.h"
 #include "lines.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #define RAW (256 * 1024) /* of the file at a time, when it is compressed */
@@ -42,7 +42,7 @@ struct cli_lines {
     size_t rawpos, rawlen;
     int raweof;
     int mid; /* inside a member or frame */
-    z_stream z;
+    struct gunzip *z;
     ZSTD_DStream *zd;
 };
 
@@ -79,7 +79,7 @@ static int start_decoder(struct cli_lines *l, const char *head, size_t n)
     memcpy(l->raw, head, n);
     l->rawlen = n;
     if (l->kind == GZIP) {
-        if (inflateInit2(&l->z, 15 + 16) != Z_OK) {
+        if ((l->z = gunzip_new()) == NULL) {
             errno = ENOMEM;
             return -1;
         }
@@ -177,15 +177,14 @@ static int more_raw(struct cli_lines *l)
 
 static void fill_gzip(struct cli_lines *l)
 {
+    const char *why;
+    size_t n, size;
     int rc;
 
     if (more_raw(l) != 0) {
         return;
     }
-    if (l->rawpos == l->rawlen) {
-        if (l->mid) {
-            fail(l, "the compressed data ends too early");
-        }
+    if (l->rawpos == l->rawlen && !l->mid) {
         l->eof = 1;
         return;
     }
@@ -194,19 +193,22 @@ static void fill_gzip(struct cli_lines *l)
         return;
     }
     l->mid = 1;
-    l->z.next_in = l->raw + l->rawpos;
-    l->z.avail_in = (uInt)(l->rawlen - l->rawpos);
-    l->z.next_out = (unsigned char *)l->buf + l->end;
-    l->z.avail_out = (uInt)(BUFFER - l->end);
-    rc = inflate(&l->z, Z_NO_FLUSH);
-    l->end = BUFFER - l->z.avail_out;
-    l->rawpos = l->rawlen - l->z.avail_in;
-    if (rc == Z_STREAM_END) {
-        l->mid = 0;
-        inflateReset(&l->z);
+    n = l->rawlen - l->rawpos;
+    size = BUFFER - l->end;
+    if (size > 2 * CHUNK) {
+        size = 2 * CHUNK;
     }
-    else if (rc != Z_OK && rc != Z_BUF_ERROR) {
-        fail(l, l->z.msg ? l->z.msg : "the compressed data is damaged");
+    rc = gunzip_run(l->z, l->raw + l->rawpos, &n, l->buf + l->end, &size, &why);
+    l->end += size;
+    l->rawpos += n;
+    if (rc > 0) {
+        l->mid = 0;
+    }
+    else if (rc < 0) {
+        fail(l, why);
+    }
+    else if (n == 0 && size == 0 && l->rawpos == l->rawlen && l->raweof) {
+        fail(l, "the compressed data ends too early");
     }
 }
 
@@ -442,9 +444,7 @@ void cli_lines_close(struct cli_lines *l)
     if (l == NULL) {
         return;
     }
-    if (l->kind == GZIP) {
-        inflateEnd(&l->z);
-    }
+    gunzip_free(l->z);
     if (l->zd) {
         ZSTD_freeDStream(l->zd);
     }

@@ -28,5 +28,9 @@ DEPS_TEST = \
 	systemd
 
 DEPS_BENCH = \
+	ripgrep \
+	miller \
+	jq \
+	mawk \
 	valgrind \
 	hyperfine

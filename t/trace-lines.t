@@ -281,8 +281,40 @@ found(one($r, "\0" x 4096 . "\n" . join('', map {access($_)} @noise, $r)),
 found(one($r, join('', map {access($_), "garbage \xff\xfe [24/Nov\n"} @noise, $r)),
     'unique', access($r), 'every other line is none');
 spew($acc, join '', map {access($_)} @noise, $r);
-run('sh', '-c', "gzip -c $acc | head -c 30000 >$dir/cut.log.gz");
+run('sh', '-c', "gzip -c $acc | head -c 3000 >$dir/cut.log.gz");
 ($rc, $out) = run($MAILORIGIN, 'trace', '--id', $r->{mail}, '--access-log', "$dir/cut.log.gz");
 is($rc, 0, 'a .gz that is cut');
 like($out, qr/ends too early|cut\.log\.gz/, '... and it is said');
+like($out, qr/cut\.log\.gz: the compressed data ends too early/, '... and how');
+# members and frames: many, padded, hard to hold in one buffer
+my @gz = map {access($_)} @noise[0 .. 99], $r, @noise[101 .. 199];
+my $zeros = "0 - - [01/Jan/2020:00:00:00 +0000] \"" . 'a' x 3000000 . "\" 200 5\n";
+for my $pack (['gzip', 'gz'], ['zstd -q', 'zst']) {
+    my ($cmd, $ext) = @$pack;
+    for my $size (1, 7, 50) {
+        unlink glob "$dir/m.*";
+        for (my $i = 0; $i < @gz; $i += $size) {
+            my $end = $i + $size - 1;
+            spew("$dir/m.one", join '', @gz[$i .. ($end > $#gz ? $#gz : $end)]);
+            run('sh', '-c', "$cmd -c $dir/m.one >>$dir/m.log.$ext");
+        }
+        found(one($r, undef, '--access-log', "$dir/m.log.$ext"), 'unique', access($r),
+            "$ext of parts of $size lines");
+    }
+    spew("$dir/m.one", join '', $zeros, @gz);
+    run('sh', '-c', "$cmd -c $dir/m.one >$dir/m.log.$ext");
+    found(one($r, undef, '--access-log', "$dir/m.log.$ext", '--log-format', 'common'),
+        'unique', access($r), "$ext that inflates to a thousand times its size");
+    next if $ext ne 'gz';
+    run('sh', '-c', "head -c 65536 /dev/zero >>$dir/m.log.gz");
+    my ($o) = one($r, undef, '--access-log', "$dir/m.log.gz", '--log-format', 'common');
+    found($o, 'unique', access($r), '... padded with zeros');
+    my $bytes = slurp("$dir/m.log.gz");
+    substr($bytes, 5000, 1) ^= "\x40";
+    spew("$dir/m.log.gz", $bytes);
+    spew($log, record($r));
+    like((run($MAILORIGIN, 'trace', '--id', $r->{mail}, '--access-log', "$dir/m.log.gz",
+        '--log-format', 'common'))[1], qr/m\.log\.gz: .*(damaged|checksum|invalid|incorrect)/,
+        '... and with one bit changed: said');
+}
 done_testing;
