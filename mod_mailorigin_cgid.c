@@ -39,7 +39,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WAIT apr_time_from_msec(200) /* for another's turn to end, at most */
+#define WAIT apr_time_from_sec(2) /* for another's turn to end, at most */
 #define FRESH 8
 #define FDS_MAX 65536 /* connections beyond are not followed */
 
@@ -272,6 +272,8 @@ static int mo_cgid_handler(request_rec *r)
     run->cgid = CONNECTS;
     if (lock) {
         ap_add_input_filter_handle(first_read, run, r, r->connection);
+        /* mod_cgid wants it for REMOTE_HOST: no one shall wait for a DNS */
+        ap_get_useragent_host(r, REMOTE_HOST, NULL);
         take_turn(rq);
     }
     return DECLINED;

@@ -112,14 +112,26 @@ void mo_env_child_init(void)
     }
 }
 
+/* How many places there are, as far as ours go. */
+static apr_size_t places(void)
+{
+    apr_size_t last = 0, n;
+    int v;
+
+    for (v = 0; v < MO_VARS; v++)
+        if (place[v] > last)
+            last = place[v];
+    for (n = 0; environ && n <= last && environ[n]; n++)
+        ;
+    return n;
+}
+
 /* A script's putenv() or an interpreter's copy may have displaced it. */
-static void keep_place(int v)
+static void keep_place(int v, apr_size_t n)
 {
     apr_size_t i;
 
-    for (i = 0; environ && environ[i] && i < place[v]; i++)
-        ;
-    if (environ && i == place[v] && environ[i] == entry[v])
+    if (place[v] < n && environ[place[v]] == entry[v])
         return;
     putenv(entry[v]);
     for (i = 0; environ && environ[i]; i++)
@@ -129,6 +141,7 @@ static void keep_place(int v)
 
 static void show(const struct mo_run *run)
 {
+    apr_size_t n = places();
     int v;
 
     for (v = 0; v < MO_VARS; v++) {
@@ -144,7 +157,7 @@ static void show(const struct mo_run *run)
             memset(dst + len, 0, filled[v] - len);
         dst[len] = '\0';
         filled[v] = len;
-        keep_place(v);
+        keep_place(v, n);
     }
 }
 
