@@ -97,6 +97,8 @@ void mo_head_start(struct mo_head *h, const char *name);
  */
 int mo_head_feed(struct mo_head *h, const char *in, size_t len, size_t *used,
                  int (*put)(void *arg, const char *p, size_t n), void *arg);
+/* Are insert, crlf and blank_after known already, before the section's end? */
+int mo_head_settled(const struct mo_head *h);
 /* The input is over before the header section was. 0, or -1 from put. */
 int mo_head_end(struct mo_head *h,
                 int (*put)(void *arg, const char *p, size_t n), void *arg);

@@ -570,6 +570,12 @@ int mo_head_feed(struct mo_head *h, const char *in, size_t len, size_t *used,
     return h->state;
 }
 
+int mo_head_settled(const struct mo_head *h)
+{
+    return h->state == MO_HEAD_DONE ||
+           (!h->in_from && h->know_crlf && !h->wide && h->out > h->insert);
+}
+
 int mo_head_end(struct mo_head *h,
                 int (*put)(void *arg, const char *p, size_t n), void *arg)
 {

@@ -71,7 +71,7 @@ static int put_head(void *arg, const char *p, size_t n)
     return 0;
 }
 
-static int put(struct sm_spool *s, const char *p, size_t n)
+static int put(void *s, const char *p, size_t n)
 {
     return sm_spool_put(s, p, n);
 }
@@ -138,17 +138,24 @@ static int message(const struct mo_conf *conf, const struct sm_mode *m,
             if (n && mo_head_feed(&h, in + pos, n, &used, put_head, NULL) < 0)
                 return -1;
             put_head(NULL, in + pos + used, n - used);
-            if (over || head_len >= HEAD_MAX)
+            if (over || (head_len >= HEAD_MAX && !mo_head_settled(&h)))
                 mo_head_end(&h, put_head, NULL);
-            if (h.state == MO_HEAD_DONE) {
+            if (h.state == MO_HEAD_DONE || head_len >= HEAD_MAX) {
                 rv = judge(conf, r, s, &h, stamp);
                 if (rv != 0)
                     return rv;
                 judged = 1;
             }
         }
-        else if (put(s, in + pos, n) < 0)
-            return -1;
+        else {
+            if (h.state == MO_HEAD_MORE && n &&
+                mo_head_feed(&h, in + pos, n, &used, put, s) < 0)
+                return -1;
+            if (put(s, in + pos + used, n - used) < 0)
+                return -1;
+            if (h.state == MO_HEAD_MORE && over && mo_head_end(&h, put, s) < 0)
+                return -1;
+        }
         s->given += n;
         pos += n;
         if (!over)

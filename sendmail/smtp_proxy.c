@@ -250,6 +250,11 @@ static void forget_mail(struct proxy *p)
     p->sender[0] = '\0';
 }
 
+static int put_on(void *arg, const char *s, size_t n)
+{
+    return to_backend(arg, s, n);
+}
+
 static int put(void *arg, const char *s, size_t n)
 {
     (void)arg;
@@ -360,9 +365,10 @@ static int message(struct proxy *p)
                 state = mo_head_feed(&h, at, n, &used, put, NULL);
             if (n > used)
                 put(NULL, at + used, n - used);
-            if (state == MO_HEAD_MORE && (end.len || head_len >= HEAD_MAX))
+            if (state == MO_HEAD_MORE &&
+                (end.len || (head_len >= HEAD_MAX && !mo_head_settled(&h))))
                 mo_head_end(&h, put, NULL);
-            if (h.state == MO_HEAD_DONE) {
+            if (h.state == MO_HEAD_DONE || head_len >= HEAD_MAX) {
                 int rv = judge(p, &h, &stamp);
 
                 if (rv < 0)
@@ -371,8 +377,16 @@ static int message(struct proxy *p)
                 refused = rv;
             }
         }
-        else if (!refused && to_backend(p, at, n) < 0)
-            return -1;
+        else if (!refused) {
+            if (h.state == MO_HEAD_MORE && n &&
+                mo_head_feed(&h, at, n, &used, put_on, p) < 0)
+                return -1;
+            if (to_backend(p, at + used, n - used) < 0)
+                return -1;
+            if (h.state == MO_HEAD_MORE && end.len &&
+                mo_head_end(&h, put_on, p) < 0)
+                return -1;
+        }
         p->cpos += n;
         if (end.len) {
             if (refused) {
