@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,6 +33,7 @@ static void run(const char *program, int in)
     signal(SIGPIPE, SIG_DFL);
     if (null < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0)
         _exit(127);
+    (void)!close_range(3, ~0u, 0); /* ours are gone at exec; others' stay */
     setsid();
     execve(program, argv, env);
     mo_error("alert %s: %s", program, strerror(errno));
@@ -52,8 +54,24 @@ void rec_alerts_reap(struct rec_alerts *a)
                 kill(-a->pid[i], SIGKILL);
             continue;
         }
+        if (WIFSIGNALED(status))
+            mo_warn("alert %s: ended by signal %d", a->program[i],
+                    WTERMSIG(status));
+        else if (WEXITSTATUS(status) != 0)
+            mo_warn("alert %s: exit status %d", a->program[i],
+                    WEXITSTATUS(status));
         a->pid[i] = 0;
     }
+}
+
+int rec_alerts_running(const struct rec_alerts *a)
+{
+    int i;
+
+    for (i = 0; i < REC_ALERTS; i++)
+        if (a->pid[i] != 0)
+            return 1;
+    return 0;
 }
 
 void rec_alert_run(struct rec_alerts *a, const char *program, const char *json,
@@ -87,6 +105,7 @@ void rec_alert_run(struct rec_alerts *a, const char *program, const char *json,
     }
     else {
         a->pid[i] = pid;
+        snprintf(a->program[i], sizeof a->program[i], "%s", program);
         a->began[i] = mo_boottime();
     }
     close(fd);

@@ -301,10 +301,12 @@ unsigned rec_blocks_admin(struct rec_policy *p, const char *path, char **word,
 struct rec_alerts {
     pid_t pid[REC_ALERTS]; /* 0: free */
     uint64_t began[REC_ALERTS];
+    char program[REC_ALERTS][256];
 };
 void rec_alert_run(struct rec_alerts *a, const char *program, const char *json,
                    size_t len);
 void rec_alerts_reap(struct rec_alerts *a);
+int rec_alerts_running(const struct rec_alerts *a);
 
 /* ---- stamp.c */
 /* The header field of a mail: origin NULL: nobody; hold: it tells the MTA to

@@ -169,7 +169,6 @@ static int close_session(const struct rec_session *s, int eof)
     struct rec_closer *closer;
     int unread = 0;
 
-    /* the last reference: epoll forgets it */
     if (eof || (ioctl(s->source.fd, FIONREAD, &unread) == 0 && unread == 0)) {
         close(s->source.fd);
         return 0;
@@ -190,10 +189,12 @@ static void end_session(struct rec *r, struct rec_session *s, int eof)
     unlist(r, s);
     unhush(s);
     rec_session_clear(s);
-    if (!eof) { /* the closer, or who waits for one, may take its time */
+    /* epoll forgets what is closed, but not before the last copy is: a closer
+     * may take its time, and an alert's child has copies until its exec */
+    if (!eof || rec_alerts_running(&r->alerts))
         rec_unwatch(r, &s->source);
+    if (!eof)
         shutdown(s->source.fd, SHUT_RDWR);
-    }
     if (close_session(s, eof) == 0) {
         forget_session(r, s);
         return;
