@@ -57,7 +57,7 @@ for my $k (@keys) {
 for my $line ($mail =~ /^#([a-z-]+ \S.*)$/mg) {
     my ($k) = split / /, $line;
     next if !grep { $_ eq $k } @keys;
-    $line =~ s{\@LOGDIR\@}{/var/log};
+    $line =~ s{\@(?:LOGDIR|PREFIX)\@}{/var/log};
     spew("$ETC/mailorigin.conf", "$line\n");
     my ($status, $out, $err) = run($MAILORIGIN, 'log');
     unlike $err, qr/mailorigin\.conf/, "it may be written: $line";
