@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINES 60 /* looked at */
+#define LINES 40 /* looked at */
+#define ENOUGH 8 /* of them, where not one fits */
 #define FORMAT 4096
 
 /* Our ids and mod_unique_id's: 16 characters and more, none of which occurs
@@ -46,6 +47,9 @@ static int fits(struct log_format *f, const char *text, size_t len, int whole)
         if (log_format_parse(f, p, (size_t)(nl - p), whole, &line) == 0 &&
             (line.part[LOG_ID].p == NULL || is_id(line.part[LOG_ID]))) {
             good++;
+        }
+        if (good == 0 && all == ENOUGH) {
+            return 0;
         }
     }
     return good > 0 && good * 3 >= all;

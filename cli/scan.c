@@ -17,6 +17,7 @@
 #include "mo_msg.h"
 
 #define CLF 26 /* characters of %t between its brackets */
+#define SEEN 64 /* times kept, by their second: lines are a little mixed */
 
 /* one thread's */
 struct scan {
@@ -136,6 +137,13 @@ static void look(struct scan *n, const char *line, size_t len)
 
 /* ---- a part */
 
+struct seen {
+    char text[CLF];
+    int wanted;
+    size_t last; /* where in the list it is */
+    uint64_t us;
+};
+
 /* Is the time one at which something is wanted? */
 static int is_wanted(struct scan *n, uint64_t us)
 {
@@ -151,16 +159,14 @@ static int is_wanted(struct scan *n, uint64_t us)
     return i < p->to && p->list[i]->time_us < t + SECOND;
 }
 
-/* Do the wants of that second rule out that this is their request line?  It
- * begins at q; all of them have a path that stands in it as it is. */
-static int is_other(const struct scan *n, uint64_t us, const char *q,
+/* Do the wants of that second, list[i] on, rule out that the request line at q
+ * is theirs? */
+static int is_other(const struct part *p, size_t i, uint64_t us, const char *q,
                     const char *end)
 {
-    const struct part *p = n->p;
     uint64_t t = us / SECOND * SECOND;
-    size_t i;
 
-    for (i = n->last; i < p->to && p->list[i]->time_us < t + SECOND; i++) {
+    for (; i < p->to && p->list[i]->time_us < t + SECOND; i++) {
         if (!want_is_not(p->list[i], q, end)) {
             return 0;
         }
@@ -223,9 +229,9 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                      size_t nafter, int request_next, uint64_t *done)
 {
     const struct part *p = n->p;
-    char seen[CLF] = "";
-    uint64_t us = 0, at = cli_lines_pos(l), base;
-    int wanted = 0, last = 0;
+    struct seen seen[SEEN] = {{.text = ""}}, *t;
+    uint64_t at = cli_lines_pos(l), base;
+    int last = 0;
     char *block, *end, *q, *line;
     size_t len;
 
@@ -249,19 +255,23 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                 q++;
                 continue;
             }
-            if (memcmp(q + 1, seen, CLF) != 0) {
-                if (log_format_clf(n->f, q + 1, &us) != 0) {
+            t = &seen[(10 * q[19] + q[20]) % SEEN];
+            if (memcmp(q + 1, t->text, CLF) != 0) {
+                if (log_format_clf(n->f, q + 1, &t->us) != 0) {
+                    memset(t->text, 0, CLF);
                     q++;
                     continue;
                 }
-                if (us > p->until) {
+                if (t->us > p->until) {
                     return;
                 }
-                memcpy(seen, q + 1, CLF);
-                wanted = is_wanted(n, us);
+                memcpy(t->text, q + 1, CLF);
+                t->wanted = is_wanted(n, t->us);
+                t->last = n->last;
             }
             q += CLF + 2 + nafter;
-            if (!wanted || (request_next && is_other(n, us, q, end))) {
+            if (!t->wanted ||
+                (request_next && is_other(p, t->last, t->us, q, end))) {
                 continue;
             }
             line = memrchr(block, '\n', (size_t)(q - block));

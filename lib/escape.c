@@ -75,6 +75,11 @@ static size_t escape_one(const unsigned char *s, size_t n, char *out,
     return (size_t)(p - out);
 }
 
+static int is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
 size_t mo_json_escape(const char *s, size_t len, char *out, size_t size,
                       int *cut)
 {
@@ -88,6 +93,19 @@ size_t mo_json_escape(const char *s, size_t len, char *out, size_t size,
         return 0;
     }
     while (i < len) {
+        for (w = i; w < len && is_plain(p[w]); w++) {
+        }
+        if (w > i) { /* most text has nothing to escape */
+            w = w - i < size - n - 1 ? w - i : size - n - 1;
+            memcpy(out + n, p + i, w);
+            n += w;
+            i += w;
+            if (i < len && is_plain(p[i])) {
+                *cut = 1;
+                break;
+            }
+            continue;
+        }
         w = escape_one(p + i, len - i, one, &used);
         if (w >= size - n) {
             *cut = 1;
