@@ -1,6 +1,7 @@
 /*
  * Becoming the real sendmail: the same process, so that pid, signals, exit
- * status and output are its own; argv and environment as they came.
+ * status and output are its own; argv as it came, and the environment but for
+ * a count, by which a loop is found.
  *
  * `handover pipe` is for an MTA whose AppArmor or SELinux rules do not let it
  * read a memfd.  Whatever fits into the pipe stands there whole before the
@@ -16,6 +17,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -27,6 +29,8 @@
 #include "mo_paths.h"
 
 #define PIPE_SIZE (1024 * 1024)
+#define DEPTH_NAME "MAILORIGIN_DEPTH"
+#define DEPTH_MAX 10
 
 extern char **environ;
 
@@ -66,6 +70,27 @@ static int is_self(const char *path)
     return same;
 }
 
+/*
+ * How often we were passed on the way here, as we tell our successor: where
+ * the target is a program that calls sendmail by its usual name, which is us,
+ * a mail would go round without end.  Aliases and filters that send mail
+ * in answer to mail are no such loop, and not so deep.
+ */
+static int depth(void)
+{
+    const char *s = getenv(DEPTH_NAME);
+
+    return s && *s >= '0' && *s <= '9' && strlen(s) < 4 ? atoi(s) : 0;
+}
+
+static void set_depth(void)
+{
+    char value[12];
+
+    snprintf(value, sizeof(value), "%d", depth() + 1);
+    (void)setenv(DEPTH_NAME, value, 1); /* without memory, it goes uncounted */
+}
+
 void sm_target_check(const struct mo_conf *conf)
 {
     if (conf->sendmail[0] == '\0')
@@ -78,12 +103,18 @@ void sm_target_check(const struct mo_conf *conf)
                  "`sendmail %s` in %s is this wrapper itself; it must be the "
                  "real sendmail",
                  conf->sendmail, MO_CONF_PATH);
+    if (depth() >= DEPTH_MAX)
+        mo_fatal(EX_CONFIG,
+                 "`sendmail %s` in %s leads back to this wrapper, %d times by "
+                 "now; it must be the real sendmail",
+                 conf->sendmail, MO_CONF_PATH, DEPTH_MAX);
 }
 
 void sm_exec(const struct mo_conf *conf, char **argv)
 {
     int saved;
 
+    set_depth();
     sm_limits_restore();
     execve(conf->sendmail, argv, environ);
     saved = errno;
