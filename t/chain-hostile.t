@@ -52,7 +52,8 @@ for (['prefork', 'cgi'], ['event', 'cgid'], ['worker', 'cgid']) {
 
     my $other = $c->one('/m.cgi?other')->{record};
     my @names = qw(MAILORIGIN_TOKEN SSL_MAILORIGIN_TOKEN MAILORIGIN_ID
-        MAILORIGIN_URI MAILORIGIN_VHOST MAILORIGIN_SCRIPT UNIQUE_ID);
+        MAILORIGIN_URI MAILORIGIN_VHOST MAILORIGIN_SCRIPT UNIQUE_ID
+        MAILORIGIN-TOKEN SSL-MAILORIGIN-TOKEN mailorigin.token);
     my %lines = (
         setenv => [map { "SetEnv $_ forged" } @names],
         rewrite => ['RewriteEngine On', map { "RewriteRule .* - [E=$_:forged]" }
