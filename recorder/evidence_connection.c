@@ -348,6 +348,21 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
     rec_evidence_free(found);
 }
 
+/* A child of httpd's that serves nothing now? */
+static int is_httpd(struct rec *r, int32_t pid)
+{
+    struct mo_proc p;
+    int i;
+
+    if (mo_proc_read(r->proc.fd, pid, &p) != 0)
+        return 0;
+    for (i = 0; i < REC_BOARDS; i++)
+        if (r->boards.board[i].source.fd >= 0 &&
+            r->boards.board[i].parent == p.ppid)
+            return 1;
+    return 0;
+}
+
 static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
 {
     struct ucred peer;
@@ -384,8 +399,10 @@ static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
             }
         }
     }
-    if (!worker)
+    if (!worker) {
+        e->web |= is_httpd(r, peer.pid);
         return;
+    }
     e->web = 1; /* it once led to httpd, at least */
     if (!e->exact)
         candidates(r, e, peer.pid, fd);

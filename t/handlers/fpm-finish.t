@@ -26,7 +26,10 @@ for my $with ('extension', 'auto_prepend', 'nothing') {
     my $row = MO::Handlers->new(order => 35, mpm => 'event',
         handler => 'PHP-FPM, mail after fastcgi_finish_request()',
         modules => ['proxy', 'proxy_fcgi'],
-        conf => $with eq 'nothing' ? $kept : '',
+        # one child, so that no more connections are kept than workers are
+        conf => "StartServers 1\nServerLimit 1\nThreadsPerChild 32\n"
+            . "MinSpareThreads 1\nMaxSpareThreads 32\nMaxRequestWorkers 32\n"
+            . ($with eq 'nothing' ? $kept : ''),
         vhost_conf => sub { $fpm->handler($_[0]) });
     my $php = $row->php;
     $row->put('s.php', $php);

@@ -225,8 +225,8 @@ sub hunt {
 
 {
     my $fpm = MO::Fpm->new(pools => {
-        'a.example' => {user => 5001, 'pm.max_children' => 14},
-        'b.example' => {user => 5002, 'pm.max_children' => 14}});
+        'a.example' => {user => 5001, 'pm.max_children' => 26},
+        'b.example' => {user => 5002, 'pm.max_children' => 26}});
     # one site's connections are kept, in each generation's child
     my $conf = '<Proxy "' . $fpm->socket('b.example') . "\">\n"
         . "ProxySet enablereuse=on max=6\n</Proxy>\nProxyTimeout 30\n"
