@@ -44,18 +44,28 @@ CONF
 
 sub sendmail_mta {
     my ($class) = @_;
+    # no name server: what isn't in the file isn't there, rather than unknown
+    # (each with an address of its own, else Sendmail takes all for the first)
+    my @names = qw(mx.test relay.test far.example hacked.example good.example);
+    spew('/etc/hosts', slurp('/etc/hosts')
+            . join('', map { '127.0.1.' . ($_ + 1) . " $names[$_]\n" } 0 .. $#names));
+    spew('/etc/mail/switch', "hosts files\naliases files\n", 0644);
+    for my $file (qw(sendmail.cf submit.cf)) {
+        my $cf = slurp("/etc/mail/$file");
+        $cf =~ s{^#?O ServiceSwitchFile=.*$}
+            {O ServiceSwitchFile=/etc/mail/switch}m or die $file;
+        spew("/etc/mail/$file", $cf);
+    }
     my $cf = slurp('/etc/mail/sendmail.cf');
     $cf =~ s/^DS.*$/DSrelay:[127.0.0.1]/m or die 'no DS';
     $cf =~ s/^(Mrelay.*?A=TCP \$h)$/$1 2526/ms or die 'no Mrelay';
     # (to each queue run its try, and none is put off because of the others)
     $cf .= "O MinQueueAge=0\nO Timeout.hoststatus=0\nO Timeout.iconnect=5s\n"
         . "O HelpFile=/dev/null\nO RefuseLA=900\nO QueueLA=900\n";
-    $cf =~ s/^#?O ServiceSwitchFile=.*$/O ServiceSwitchFile=\/etc\/mail\/switch/m;
-    spew('/etc/mail/switch', "hosts files\naliases files\n", 0644);
     spew('/etc/mail/sendmail.cf', $cf);
     return bless {mta => 'sendmail', pidfile => '/run/sendmail/mta/sendmail.pid',
         start => [qw(/usr/sbin/sendmail -bd -q10s)],
-        flush => [qw(/usr/sbin/sendmail -q)],
+        flush => ['sh', '-c', 'sendmail -Ac -q; sendmail -q'],
         path => '/usr/sbin/sendmail',
         spool => [qw(/var/spool/mqueue /var/spool/mqueue-client)]}, $class;
 }
