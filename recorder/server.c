@@ -31,7 +31,6 @@
 #define EVENTS 256
 #define ACCEPTS 64 /* in one round */
 #define SHARE 32 /* messages of one uid in one round */
-#define READS 3 /* of one session at once */
 #define SILENT_NS (10ull * 1000000000) /* without a HELLO */
 #define IDLE_NS (900ull * 1000000000) /* with one */
 #define OWN_FDS (REC_CACHE + REC_BOARDS + MO_WIRE_FDS + 64)
@@ -287,35 +286,41 @@ static int read_packet(struct rec *r, struct rec_session *s, int *eof)
     return rc;
 }
 
+/* Reads one packet: another is waited for like anybody's, which is less than
+ * asking for it in vain after each. */
 static void client_ready(struct rec *r, struct rec_source *source,
                          uint32_t events)
 {
     struct rec_session *s = (struct rec_session *)source; /* first member */
-    int i;
+    int eof = 0;
+    int rc;
 
-    (void)events;
     if (s->source.fd < 0 || s->ended)
         return; /* in this round */
+    if (events & EPOLLHUP) {
+        /* Nobody waits for an answer any more: a mail that is still to be
+         * read has gone without us, or not at all. */
+        end_session(r, s, 0);
+        return;
+    }
     if (s->owner->round != r->round) {
         s->owner->round = r->round;
         s->owner->batch = 0;
     }
-    for (i = 0; i < READS && s->owner->batch < SHARE; i++) {
-        int eof = 0;
-        int rc = read_packet(r, s, &eof);
-
-        if (rc < 0) {
-            end_session(r, s, eof);
-            return;
-        }
-        if (rc == 0)
-            return;
-        s->owner->batch++;
-        if (s->hello)
-            unhush(s);
-        unlist(r, s);
-        enlist(r, s);
+    if (s->owner->batch >= SHARE)
+        return;
+    rc = read_packet(r, s, &eof);
+    if (rc < 0) {
+        end_session(r, s, eof);
+        return;
     }
+    if (rc == 0)
+        return;
+    s->owner->batch++;
+    if (s->hello)
+        unhush(s);
+    unlist(r, s);
+    enlist(r, s);
 }
 
 /* Room for one more of that uid's? */

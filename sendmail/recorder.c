@@ -23,6 +23,9 @@
 #include "mo_paths.h"
 
 #define SOCKETS_MAX 256
+/* A recorder may restart more than once while a mail is asked for; one that
+ * hangs up each time wants nothing of us. */
+#define ASKED_MAX 5
 
 /* one packet at a time, out or in; not on the stack, which may be small */
 static unsigned char packet[MO_WIRE_MAX];
@@ -42,9 +45,12 @@ static void keep_why(struct sm_recorder *r, const char *what)
 
 static void hang_up(struct sm_recorder *r)
 {
+    int saved = errno;
+
     if (r->fd >= 0)
         close(r->fd);
     r->fd = -1;
+    errno = saved;
 }
 
 /* 1: something came, 0: the deadline did, -1: error */
@@ -183,6 +189,12 @@ static int say_hello(struct sm_recorder *r, int64_t deadline)
     }
 }
 
+/* Did the recorder end while we spoke? */
+static int ended(int error)
+{
+    return error == EPIPE || error == ECONNRESET;
+}
+
 /* It was there a moment ago, so it is being restarted: it comes again soon. */
 static int say_hello_again(struct sm_recorder *r, int64_t deadline)
 {
@@ -191,7 +203,7 @@ static int say_hello_again(struct sm_recorder *r, int64_t deadline)
     for (;;) {
         if (say_hello(r, deadline) == 0)
             return 0;
-        if ((errno != ECONNREFUSED && errno != ENOENT) ||
+        if ((errno != ECONNREFUSED && errno != ENOENT && !ended(errno)) ||
             now_ms() + 20 >= deadline)
             return -1;
         nanosleep(&pause, NULL);
@@ -206,7 +218,8 @@ void sm_recorder_hello(struct sm_recorder *r, const char *mode,
     r->mode = mode;
     r->evidence = e;
     r->timeout_ms = timeout_ms;
-    (void)say_hello(r, now_ms() + timeout_ms);
+    if (say_hello(r, now_ms() + timeout_ms) < 0 && ended(errno))
+        (void)say_hello_again(r, now_ms() + timeout_ms);
 }
 
 void sm_nonce(unsigned char nonce[MO_NONCE_LEN])
@@ -323,7 +336,7 @@ static int ask_once(struct sm_recorder *r, const struct sm_mail *m,
     put_mail(&out, m);
     if (send_packet(r->fd, &out, NULL, 0, deadline) < 0) {
         keep_why(r, "MAIL");
-        return errno == EPIPE || errno == ECONNRESET ? 1 : -1;
+        return ended(errno) ? 1 : -1;
     }
     do {
         int rv = wait_for(r->fd, POLLIN, deadline);
@@ -359,12 +372,12 @@ int sm_recorder_ask(struct sm_recorder *r, const struct sm_mail *m,
     /* in -bs it may have gone and come again since the last mail */
     if (r->fd < 0 && strcmp(r->mode, "bs") == 0)
         (void)say_hello(r, deadline);
-    for (tries = 0; tries < 2 && r->fd >= 0; tries++) {
+    for (tries = 0; tries < ASKED_MAX && r->fd >= 0; tries++) {
         rv = ask_once(r, m, header_name, v, deadline);
         if (rv == 0)
             return 0;
         hang_up(r);
-        if (rv < 0 || tries || say_hello_again(r, deadline) < 0)
+        if (rv < 0 || say_hello_again(r, deadline) < 0)
             break;
     }
     return -1;

@@ -1,6 +1,7 @@
 # MO::Chain - the whole chain: recorder, sink, wrapper and a private httpd.
 #   my $c = MO::Chain->new(mpm => …, modules => […], conf => …, …);
-#       as MO::Httpd->new, and recorder_conf => "lines\n"
+#       as MO::Httpd->new, and recorder_conf => "lines\n", passed => 1 (as
+#       MO::Recorder's)
 #   $c->httpd, recorder, sink
 #   $c->one('/a.php', headers => …)
 #       sends the request and waits for its one mail and record:
@@ -19,7 +20,8 @@ use MO::Test;
 sub new {
     my ($class, %o) = @_;
     my $self = bless {}, $class;
-    $self->{recorder} = MO::Recorder->new(conf => delete $o{recorder_conf});
+    $self->{recorder} = MO::Recorder->new(conf => delete $o{recorder_conf},
+        passed => delete $o{passed});
     my %has = map { $_ => 1 } @{$o{modules} // []};
     my $conf = $has{php} ? "php_admin_value sendmail_path \"$WRAPPER -t -i\"\n"
         : '';
