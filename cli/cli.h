@@ -47,6 +47,7 @@ struct cli {
     unsigned naccess_logs;
     const char *log_format; /* --log-format; NULL: layout, conf, guess */
     const char *keyring; /* --keyring; default MO_KEYRING_PATH */
+    uint64_t fields; /* of records, that the verb looks at, by bit; 0: all */
     unsigned threads; /* 0: as there are CPUs, but 4 at most */
     uint64_t since, until; /* us since the epoch; 0: not given */
     struct cli_filter filter[CLI_FILTERS];

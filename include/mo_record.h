@@ -99,6 +99,13 @@ size_t mo_record_format(const struct mo_record *r, char *buf, size_t size);
  */
 int mo_record_parse(char *line, size_t len, struct mo_record *r);
 
+/*
+ * The same, but only until all members are found whose bit (1 << field) is in
+ * wanted: what stands after them is not looked at, but for the last '}'.
+ */
+int mo_record_parse_some(char *line, size_t len, uint64_t wanted,
+                         struct mo_record *r);
+
 /* RFC 3339 with us in UTC ("2026-11-24T08:00:00.000001Z", 27 characters)
  * and back (-1: it is none; fractions of 0 to 9 digits, Z or an offset) */
 void mo_time_format(uint64_t us, char out[32]);

@@ -388,7 +388,25 @@ static char *string(char *p, char *end, char **esc, size_t *len)
     return p;
 }
 
-static char *blanks(char *p, const char *end)
+/* The member whose '"' is at p, if it is one of fields[next] on; *value is what
+ * is past its ':'.  -1: it has to be read as any other. */
+static int known(char *p, const char *end, unsigned next, char **value)
+{
+    size_t n;
+
+    for (p++; next < MO_F_COUNT; next++) {
+        n = fields[next].len;
+        if (*p == fields[next].name[0] && (size_t)(end - p) > n + 2 &&
+            p[n] == '"' && p[n + 1] == ':' &&
+            memcmp(p, fields[next].name, n) == 0) {
+            *value = p + n + 2;
+            return (int)next;
+        }
+    }
+    return -1;
+}
+
+static inline char *blanks(char *p, const char *end)
 {
     while (p < end && (*p == ' ' || *p == '\t')) {
         p++;
@@ -396,9 +414,10 @@ static char *blanks(char *p, const char *end)
     return p;
 }
 
-int mo_record_parse(char *line, size_t len, struct mo_record *r)
+int mo_record_parse_some(char *line, size_t len, uint64_t wanted,
+                         struct mo_record *r)
 {
-    char *p = line, *end, *esc, *name, *value, *stop;
+    char *p = line, *end, *esc, *name, *value = NULL, *stop;
     size_t namelen, vlen = 0;
     unsigned next = 0;
     int f, bare;
@@ -421,18 +440,26 @@ int mo_record_parse(char *line, size_t len, struct mo_record *r)
         return blanks(p + 1, end) == end ? 0 : -1;
     }
     for (;;) {
-        if (p >= end || *p++ != '"') {
+        if (p >= end || *p != '"') {
             break;
         }
-        name = p;
-        if ((p = string(p, end, &esc, &namelen)) == NULL) {
-            break;
+        /* as the recorder writes it: a member we know, in our order */
+        f = known(p, end, next, &value);
+        if (f >= 0) {
+            p = value;
         }
-        p = blanks(p, end);
-        if (p >= end || *p++ != ':') {
-            break;
+        else {
+            name = ++p;
+            if ((p = string(p, end, &esc, &namelen)) == NULL) {
+                break;
+            }
+            p = blanks(p, end);
+            if (p >= end || *p++ != ':') {
+                break;
+            }
+            p = blanks(p, end);
+            f = find_from(name, namelen, next);
         }
-        p = blanks(p, end);
         bare = 0;
         stop = NULL;
         if (p < end && *p == '"') {
@@ -459,7 +486,6 @@ int mo_record_parse(char *line, size_t len, struct mo_record *r)
         if (p >= end || (*p != ',' && *p != '}')) {
             break;
         }
-        f = find_from(name, namelen, next);
         if (f >= 0) {
             next = (unsigned)f + 1;
             if (bare && ((vlen == 4 && memcmp(value, "null", 4) == 0) ||
@@ -468,6 +494,7 @@ int mo_record_parse(char *line, size_t len, struct mo_record *r)
             }
             r->value[f] = vlen ? value : NULL;
             r->len[f] = vlen;
+            wanted &= ~(1ull << f);
         }
         if (*p++ == '}') {
             if (stop) {
@@ -482,7 +509,18 @@ int mo_record_parse(char *line, size_t len, struct mo_record *r)
             *stop = '\0'; /* only now: it may be the comma itself */
         }
         p = blanks(p, end);
+        if (wanted == 0) {
+            if (end[-1] != '}') {
+                break;
+            }
+            return 0;
+        }
     }
     memset(r, 0, sizeof(*r));
     return -1;
+}
+
+int mo_record_parse(char *line, size_t len, struct mo_record *r)
+{
+    return mo_record_parse_some(line, len, ~0ull, r);
 }
