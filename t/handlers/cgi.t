@@ -8,15 +8,14 @@ use MO::Test;
 use MO::Handlers;
 
 my %want = (plain => 'verified', clear => 'verified',
-    forge => 'verified', map({ $_ => 'conflict' } qw(late now again)),
+    forge => 'verified', map({ $_ => 'conflict' } qw(late now again own)),
     nofd => 'verified', captured => 'verified');
 MO::Handlers::customers();
 MO::Handlers::suexec('/tmp');
 
-for (['prefork', 'cgi', 0, 200], ['event', 'cgid', 0, 200],
-    ['worker', 'cgid', 0, 80], ['prefork', 'cgi', 1, 120],
-    ['event', 'cgid', 1, 120]) {
-    my ($mpm, $module, $suexec, $count) = @$_;
+for (['prefork', 'cgi', 0], ['event', 'cgid', 0],
+    ['worker', 'cgid', 0], ['prefork', 'cgi', 1], ['event', 'cgid', 1]) {
+    my ($mpm, $module, $suexec) = @$_;
     my %uid = ('a.example' => 1, 'b.example' => 2);
     my $row = MO::Handlers->new(mpm => $mpm, order => $suexec ? 20 : 10,
         handler => "mod_$module" . ($suexec ? ' + suexec' : ''),
@@ -33,12 +32,14 @@ for (['prefork', 'cgi', 0, 200], ['event', 'cgid', 0, 200],
     }
     my $what = "$row->{handler}, $mpm";
     $row->steal('/s.cgi');
-    $row->fire('/s.cgi', count => $count, modes => [qw(plain clear plain forge
-        late plain now again nofd captured)]);
+    $row->fire('/s.cgi', modes => [qw(plain clear plain forge
+        late plain now again own nofd captured)]);
     # under mod_cgid, the script's stdin and stdout are what names it: where a
     # mailer has neither, a token is all there is
     my @j = $row->verdicts(%want, $module eq 'cgid'
-        ? (nofd => 'claimed', captured => 'claimed') : ());
+        ? (nofd => 'claimed', captured => 'claimed',
+            # which of its sockets it shows is its own choice
+            own => ['conflict', 'claimed']) : ());
     $row->visible(@j);
     my %uids = map { ($_->{r}{uid} // '') => 1 } @j;
     is_deeply([sort keys %uids], $suexec ? [5001, 5002]

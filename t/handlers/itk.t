@@ -17,10 +17,10 @@ $row->put('s.php', $row->php);
 $row->put('s.cgi', $row->sh, 0755);
 $row->steal('/s.php');
 $row->fire(['/s.php', '/s.php', '/s.cgi', '/s.cgi'], modes => [qw(direct plain
-    clear direct forge late direct now nofd)]);
+    clear direct forge late direct now own nofd)]);
 my @j = $row->verdicts(direct => 'verified', plain => 'verified',
     clear => 'verified', forge => 'verified',
-    late => 'conflict', now => 'conflict', nofd => 'verified');
+    late => 'conflict', now => 'conflict', own => 'conflict', nofd => 'verified');
 $row->visible(@j);
 my %uids = map { $_->{r}{uid} => 1 } @j;
 is_deeply([sort keys %uids], [5001, 5002], 'mail of both uids');

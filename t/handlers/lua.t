@@ -12,9 +12,9 @@ my $row = MO::Handlers->new(order => 61, handler => 'mod_lua', mpm => 'event',
 $row->put('s.lua', $row->lua);
 $row->steal('/s.lua');
 $row->fire('/s.lua', modes => [qw(plain clear plain forge plain late plain now
-    nofd)]);
+    own nofd)]);
 my @j = $row->verdicts(plain => 'verified', clear => 'verified',
-    forge => 'verified', late => 'conflict', now => 'conflict',
+    forge => 'verified', late => 'conflict', now => 'conflict', own => 'conflict',
     nofd => 'verified');
 $row->visible(@j);
 $row->done('verified');

@@ -18,9 +18,9 @@ EOT
 $row->put('s.pl', $row->perl, 0755);
 $row->steal('/s.pl');
 $row->fire('/s.pl', modes => [qw(plain clear plain forge plain late plain now
-    nofd)]);
+    own nofd)]);
 my @j = $row->verdicts(plain => 'verified', clear => 'verified',
-    forge => 'verified', late => 'conflict', now => 'conflict',
+    forge => 'verified', late => 'conflict', now => 'conflict', own => 'conflict',
     nofd => 'verified');
 $row->visible(@j);
 $row->done('verified');

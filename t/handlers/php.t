@@ -13,9 +13,9 @@ my $row = MO::Handlers->new(order => 25, handler => 'mod_php',
 $row->put('s.php', $row->php);
 $row->steal('/s.php');
 $row->fire('/s.php', modes => [qw(direct plain clear direct forge late direct
-    now nofd)]);
+    now own nofd)]);
 my @j = $row->verdicts(direct => 'verified', plain => 'verified', clear => 'verified',
-    forge => 'verified', late => 'conflict', now => 'conflict',
+    forge => 'verified', late => 'conflict', now => 'conflict', own => 'conflict',
     nofd => 'verified');
 $row->visible(@j);
 $row->done('verified');

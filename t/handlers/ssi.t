@@ -28,12 +28,15 @@ EOT
     $row->steal('/s.cgi');
     $row->fire(['/exec.shtml', '/virtual.shtml', '/page.flt'],
         vhosts => ['a.example', 'b.example', 'b.example', 'a.example'],
-        modes => [qw(plain clear plain forge again late plain now)]);
+        modes => [qw(plain clear plain forge again late own now)]);
     my @j = $row->verdicts(plain => 'verified', clear => 'verified',
         forge => 'verified',
-        map { $_ => 'conflict' } qw(late now again));
+        (map { $_ => 'conflict' } qw(late now again)),
+        # under mod_cgid, which of its sockets it shows is its own choice
+        own => $mpm eq 'prefork' ? 'conflict' : ['conflict', 'claimed']);
     $row->visible(@j);
-    my %uri = map { ($_->{r}{uri} // '') => 1 } @j;
+    my %uri = map { ($_->{r}{uri} // '') => 1 }
+        grep { $_->{r}{verdict} ne 'claimed' } @j;
     is_deeply([sort keys %uri], ['/exec.shtml', '/page.flt',
         '/virtual.shtml'], 'each is named by the page that was asked for');
     $row->done('verified');

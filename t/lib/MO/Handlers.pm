@@ -427,8 +427,9 @@ sub visible {
     my @hidden = grep {
         my $r = $_->{r};
         $_->{mode} eq 'forge' ? ($r->{reason} // '') !~ /does not authenticate/
-            : $_->{mode} =~ /^(?:late|now|again)$/
-            && ($r->{verdict} eq 'conflict'
+            : $_->{mode} =~ /^(?:late|now|again|own)$/
+            # with no more than a stolen token there is nothing else to say
+            && ($_->{mode} ne 'own' || $r->{verdict} ne 'claimed') && ($r->{verdict} eq 'conflict'
                 ? ($r->{claimed_vhost} // '') ne 'b.example'
                     || ($r->{claimed_id} // '') eq ($r->{request_id} // '')
                 : ($r->{reason} // '') !~ /tokens of several requests/);
