@@ -17,7 +17,8 @@ MANPAGES  = $(wildcard man/*.[158])
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
 	-e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@RUNDIR@|$(RUNDIR)|g' \
 	-e 's|@STATEDIR@|$(STATEDIR)|g' -e 's|@LOGDIR@|$(LOGDIR)|g' \
-	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@MO_USER@|$(MO_USER)|g'
+	-e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@MO_USER@|$(MO_USER)|g' \
+	-e 's|@DOCDIR@|$(DOCDIR)|g'
 # $(call fill,FROM,TO): installs it with the paths filled in
 fill = $(FILL) $(1) > $(BUILD)/filled && \
 	install -m 644 $(BUILD)/filled $(I)$(2)

@@ -20,6 +20,7 @@ DEPS_TEST = \
 	shellcheck \
 	binutils \
 	git \
+	lintian \
 	mandoc \
 	procps \
 	openssl \
