@@ -50,7 +50,8 @@ install-files: build
 	install -m 644 conf.d/mailorigin.bash $(I)$(COMPLETIONS)/mailorigin
 	install -m 644 README.md CHANGES conf.d/mail/holding.txt $(I)$(DOCDIR)/
 	for f in $(wildcard conf.d/share/*); do \
-	    install -m 755 $$f $(I)$(MO_SHARE)/ || exit 1; done
+	    if [ -x $$f ]; then m=755; else m=644; fi; \
+	    install -m $$m $$f $(I)$(MO_SHARE)/ || exit 1; done
 	$(call fill,conf.d/httpd/mailorigin.load,$(HTTPDCONF)/mailorigin.load)
 	@$(call keep,conf.d/httpd/mailorigin.conf,$(HTTPDCONF)/mailorigin.conf)
 	@$(call keep,conf.d/mail/mailorigin.conf,$(SYSCONFDIR)/mailorigin/mailorigin.conf)
