@@ -3,7 +3,8 @@
  * a TCP socket that lingers, or for one of these that lies unread in a unix
  * socket.  So it is closed on threads.  One uid keeps at most OF_ONE of them
  * busy; what it sends beyond is not even read, since the kernel closes on our
- * thread what it can't deliver.
+ * thread what it can't deliver.  Threads that have just begun will be done in
+ * a moment; those that have not for STUCK_NS are what a stranger keeps busy.
  */
 #include "rec.h"
 
@@ -14,11 +15,13 @@
 
 #define CLOSERS 64
 #define OF_ONE 8
+#define STUCK_NS 1000000000ull
 
 struct rec_closer {
     uint32_t uid; /* whose descriptors it closes */
     int running;
     int busy; /* cleared by the thread */
+    uint64_t since; /* boot time, ns */
     unsigned n;
     int fd[MO_WIRE_FDS];
     sem_t go;
@@ -61,12 +64,14 @@ static int start(struct rec_closer *c)
     return rc == 0 ? 0 : -1;
 }
 
-struct rec_closer *rec_closer_for(uint32_t uid)
+struct rec_closer *rec_closer_for(uint32_t uid, uint64_t now, int *stuck)
 {
     struct rec_closer *found = NULL;
     unsigned own = 0;
+    unsigned own_stuck = 0;
     unsigned i;
 
+    *stuck = 0;
     if (__atomic_load_n(&busy, __ATOMIC_ACQUIRE) == 0) {
         found = &closers[0]; /* its flag is cleared in a moment */
         if (__atomic_load_n(&found->busy, __ATOMIC_ACQUIRE) == 0)
@@ -80,17 +85,22 @@ struct rec_closer *rec_closer_for(uint32_t uid)
             if (found == NULL)
                 found = c;
         }
-        else if (c->uid == uid && ++own == OF_ONE) {
-            return NULL;
+        else if (c->uid == uid) {
+            own++;
+            own_stuck += now - c->since > STUCK_NS && now > c->since;
         }
     }
+    *stuck = own_stuck >= OF_ONE;
+    if (own >= OF_ONE)
+        return NULL;
     return found != NULL && start(found) == 0 ? found : NULL;
 }
 
-void rec_closer_close(struct rec_closer *c, uint32_t uid, const int *fd,
-                      unsigned n)
+void rec_closer_close(struct rec_closer *c, uint32_t uid, uint64_t now,
+                      const int *fd, unsigned n)
 {
     c->uid = uid;
+    c->since = now;
     c->n = n;
     memcpy(c->fd, fd, n * sizeof *fd);
     __atomic_add_fetch(&busy, 1, __ATOMIC_ACQUIRE);

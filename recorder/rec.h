@@ -384,12 +384,12 @@ void rec_unrecorded(const struct rec_session *s, const struct rec_mail *m,
 
 /* ---- closer.c */
 struct rec_closer;
-/* A thread that may close that uid's descriptors; NULL: it has too many that
- * are not closed yet. */
-struct rec_closer *rec_closer_for(uint32_t uid);
+/* A thread that may close that uid's descriptors; NULL: not now, and *stuck:
+ * it has too many that won't be closed. */
+struct rec_closer *rec_closer_for(uint32_t uid, uint64_t now, int *stuck);
 /* Closes n <= MO_WIRE_FDS descriptors on it. */
-void rec_closer_close(struct rec_closer *c, uint32_t uid, const int *fd,
-                      unsigned n);
+void rec_closer_close(struct rec_closer *c, uint32_t uid, uint64_t now,
+                      const int *fd, unsigned n);
 
 /* ---- session.c */
 /* 0: it goes on; -1: end the connection */

@@ -8,6 +8,7 @@
 #include "rec.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -163,19 +164,20 @@ static void forget_session(struct rec *r, struct rec_session *s)
 }
 
 /* Closes the connection's descriptor; -1: not now. */
-static int close_session(const struct rec_session *s, int eof)
+static int close_session(const struct rec_session *s, int eof, uint64_t now)
 {
     struct rec_closer *closer;
     int unread = 0;
+    int stuck;
 
     if (eof || (ioctl(s->source.fd, FIONREAD, &unread) == 0 && unread == 0)) {
         close(s->source.fd);
         return 0;
     }
-    closer = rec_closer_for(s->uid);
+    closer = rec_closer_for(s->uid, now, &stuck);
     if (closer == NULL)
         return -1;
-    rec_closer_close(closer, s->uid, &s->source.fd, 1);
+    rec_closer_close(closer, s->uid, now, &s->source.fd, 1);
     return 0;
 }
 
@@ -194,7 +196,7 @@ static void end_session(struct rec *r, struct rec_session *s, int eof)
         rec_unwatch(r, &s->source);
     if (!eof)
         shutdown(s->source.fd, SHUT_RDWR);
-    if (close_session(s, eof) == 0) {
+    if (close_session(s, eof, r->now) == 0) {
         forget_session(r, s);
         return;
     }
@@ -209,7 +211,7 @@ static void close_unclosed(struct rec *r)
     while (*at != NULL) {
         struct rec_session *s = *at;
 
-        if (close_session(s, 0) != 0) {
+        if (close_session(s, 0, r->now) != 0) {
             at = &s->newer;
             continue;
         }
@@ -247,6 +249,7 @@ static int read_packet(struct rec *r, struct rec_session *s, int *eof)
     unsigned nfds = 0;
     unsigned i;
     ssize_t n;
+    int stuck;
     int rc = -1;
 
     memset(&m, 0, sizeof m);
@@ -254,9 +257,11 @@ static int read_packet(struct rec *r, struct rec_session *s, int *eof)
     m.msg_iovlen = 1;
     m.msg_control = control.bytes;
     m.msg_controllen = sizeof control.bytes;
-    closer = rec_closer_for(s->uid);
-    if (closer == NULL)
-        return -1;
+    closer = rec_closer_for(s->uid, r->now, &stuck);
+    if (closer == NULL) {
+        sched_yield(); /* the epoll comes back to it */
+        return stuck ? -1 : 0;
+    }
     n = recvmsg(s->source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
@@ -282,7 +287,7 @@ static int read_packet(struct rec *r, struct rec_session *s, int *eof)
         who.uid == s->uid)
         rc = rec_session_message(r, s, buf, (size_t)n, fds, nfds) == 0 ? 1 : -1;
     if (nfds > 0)
-        rec_closer_close(closer, s->uid, fds, nfds);
+        rec_closer_close(closer, s->uid, r->now, fds, nfds);
     return rc;
 }
 
