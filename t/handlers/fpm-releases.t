@@ -94,7 +94,7 @@ for my $v (@versions) {
     my (undef, $version) = run(MO::Httpd::bin(), '-v');
     my ($short) = $v =~ /^([\d.]+)/;
     like($version, qr{Apache/\Q$short\E\b}, "httpd $short");
-    for my $test (qw(fpm fpm-same fpm-finish)) {
+    for my $test (qw(fpm fpm-same fpm-begin)) {
         my ($status, $out, $err) = run({timeout => 200}, $^X,
             "$SRC/t/handlers/$test.t");
         my $ok = () = $out =~ /^ok/mg;

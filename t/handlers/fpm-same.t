@@ -90,7 +90,11 @@ my @requests = (
     ['/t.php'], ['/t.php', method => 'POST', body => 'x' x 20_000],
     (map { (["/kept.php?$_"], ["/kept_t.php?$_"]) } 1 .. 6),
     ['/kept.php?exit=1'], ['/kept.php?after'], ['/kept_t.php?status=500'],
-    ['/kept_t.php?after'], ['/gone.php'], ['/gone.php', method => 'POST',
+    ['/kept_t.php?after'],
+    # the next request's turn comes when the last one's script is over
+    (map { (["/$_.php?busy=400"], ["/$_.php?next"], ["/$_.php?busy=1500"],
+        ["/$_.php?next"], ["/$_.php?later"]) } qw(kept kept_t)),
+    ['/gone.php'], ['/gone.php', method => 'POST',
         body => 'x' x 5000], ['/gone.php'], ['/nosock.php'],
     ['/hangs_up.php'], ['/hangs_up.php', method => 'POST', body => 'x'],
     ['/rude.php'], ['/silent.php'],
@@ -117,6 +121,10 @@ header('X-Script: ' . $_SERVER['SCRIPT_NAME'] . ' ' . ($_SERVER['PATH_INFO'] ?? 
 echo $_SERVER['REQUEST_METHOD'], ' ', md5(file_get_contents('php://input'));
 if (isset($_GET['big'])) { echo str_repeat("0123456789abcdef\n", 100000); }
 if (isset($_GET['exit'])) { exit; }
+if (isset($_GET['busy'])) {
+    fastcgi_finish_request();
+    usleep((int)$_GET['busy'] * 1000);
+}
 EOT
     $h->put("$_.php", '') for qw(none gone nosock), keys %port;
     my @out;
