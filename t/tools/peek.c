@@ -6,6 +6,7 @@
  *   peek subkeys KEYRING       the newest key's, as httpd derives them: lines
  *                              of a name and hexadecimal digits
  *   peek board FILE...         a line of JSON for each slot in use
+ *   peek free FILE             "FREE of ALL": slots that nobody has taken
  *   peek fill FILE N           takes all free slots but N, for this process's
  *                              parent
  * A file that can't be read is an exit status of 1 and a line on stderr.
@@ -159,6 +160,20 @@ static int board(const char *path)
     return 0;
 }
 
+static int count_free(const char *path)
+{
+    struct mo_board b;
+    uint32_t i, n = 0;
+
+    if (mo_board_map(&b, path, 0, geteuid()))
+        return die(path, strerror(errno));
+    for (i = 0; i < b.nslots; i++)
+        n += !b.owner[i];
+    printf("%u of %u\n", n, b.nslots);
+    mo_board_unmap(&b);
+    return 0;
+}
+
 static int fill(const char *path, unsigned leave)
 {
     struct mo_board b;
@@ -184,12 +199,15 @@ int main(int argc, char **argv)
         return hash(argv[2]);
     if (argc == 3 && !strcmp(argv[1], "subkeys"))
         return subkeys(argv[2]);
+    if (argc == 3 && !strcmp(argv[1], "free"))
+        return count_free(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "fill"))
         return fill(argv[2], (unsigned)atoi(argv[3]));
     if (argc < 3 || strcmp(argv[1], "board") != 0) {
-        fputs("usage: peek token KEYRING TOKEN | hash KEYRING | subkeys KEYRING "
-              "| board FILE... | fill FILE N\n",
-              stderr);
+        fputs(
+            "usage: peek token KEYRING TOKEN | hash KEYRING | subkeys KEYRING "
+            "| board FILE... | fill FILE N\n",
+            stderr);
         return 2;
     }
     for (i = 2; i < argc; i++)
