@@ -218,13 +218,13 @@ void rec_boards_refresh(struct rec *r)
 
     if (b->watch.fd >= 0)
         changed(r, &b->watch, 0);
-    if ((b->wd_dir >= 0 && b->wd_keys >= 0) ||
-        (b->tried != 0 && r->now - b->tried < RETRY_NS))
-        return;
-    b->tried = r->now;
-    if (b->watch.fd >= 0 && b->wd_keys < 0)
+    if (b->watch.fd >= 0 && b->wd_keys < 0 &&
+        (b->tried == 0 || r->now - b->tried >= RETRY_NS)) {
+        b->tried = r->now;
         b->wd_keys = watch_path(r, MO_SYSCONFDIR "/mailorigin",
                                 IN_CLOSE_WRITE | IN_ATTRIB);
+    }
+    /* each time: httpd may have made it, and sent mail, just now */
     if (b->wd_dir < 0) {
         if (b->watch.fd >= 0)
             b->wd_dir = watch_path(r, MO_BOARD_DIR, 0);

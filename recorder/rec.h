@@ -96,7 +96,7 @@ int rec_known_has(const struct rec_known *k, int32_t pid, uint64_t start);
 struct rec_boards {
     struct rec_source watch; /* inotify: board directory, keyring's */
     int wd_dir, wd_keys; /* -1: not watched */
-    uint64_t tried; /* boot time of the last try without a watch */
+    uint64_t tried; /* boot time of the last try to watch the keys */
     struct rec_board board[REC_BOARDS];
     struct rec_known workers; /* seen with slots */
     struct rec_known listeners; /* masters of workers that were verified */
