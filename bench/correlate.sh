@@ -38,9 +38,9 @@ col() { awk -v c="$2" '{ print $c }' "$1" | median; }
 row() { # NAME FILE BYTES [BASE]
 	awk -v name="$1" -v w="$(col "$2" 1)" -v c="$(col "$2" 2)" \
 		-v m="$(col "$2" 3)" -v b="$3" -v base="${4:-0}" 'BEGIN {
-		printf "| %s | %.3f | %.3f | %.2f | %.0f | %s |\n", name, w, c,
-			c > 0 ? b / c / 1e9 : 0, m,
-			base > 0 ? sprintf("%.1f", c / base) : "1"
+		printf("| %s | %.3f | %.3f | %.2f | %.0f | %s |\n", name, w, c,
+			c ? b / c / 1e9 : 0, m,
+			base + 0 ? sprintf("%.1f", c / base) : "1")
 	}'
 }
 head_line() {
