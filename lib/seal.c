@@ -153,12 +153,40 @@ size_t mo_base64url(const void *data, size_t len, char *out, size_t size)
     return n;
 }
 
+/* What is decoded is public (a stamp, a token), so that a plain table will do:
+ * sodium_base642bin(), which takes the same time for whatever it is given,
+ * was a third of what a queue's listing took. */
+#define CHAR(c, v) [c] = (v) + 1
+#define FOUR(c, v)                                                             \
+    CHAR(c, v), CHAR(c + 1, v + 1), CHAR(c + 2, v + 2), CHAR(c + 3, v + 3)
+static const unsigned char value[256] = {
+    FOUR('A', 0),  FOUR('E', 4),  FOUR('I', 8),  FOUR('M', 12), FOUR('Q', 16),
+    FOUR('U', 20), CHAR('Y', 24), CHAR('Z', 25), FOUR('a', 26), FOUR('e', 30),
+    FOUR('i', 34), FOUR('m', 38), FOUR('q', 42), FOUR('u', 46), CHAR('y', 50),
+    CHAR('z', 51), FOUR('0', 52), FOUR('4', 56), CHAR('8', 60), CHAR('9', 61),
+    CHAR('-', 62), CHAR('_', 63)};
+#undef FOUR
+#undef CHAR
+
 size_t mo_base64url_decode(const char *text, size_t len, void *out, size_t size)
 {
-    size_t n = 0;
+    const unsigned char *p = (const unsigned char *)text;
+    unsigned char *to = out;
+    size_t n = 0, i;
+    unsigned bits = 0, have = 0;
 
-    if (!len || sodium_base642bin(out, size, text, len, NULL, &n, NULL,
-                                  sodium_base64_VARIANT_URLSAFE_NO_PADDING))
+    if (len % 4 == 1 || len / 4 * 3 + (len % 4 ? len % 4 - 1 : 0) > size)
         return 0;
-    return n;
+    for (i = 0; i < len; i++) {
+        if (!value[p[i]])
+            return 0;
+        bits = bits << 6 | (value[p[i]] - 1u);
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            to[n++] = (unsigned char)(bits >> have);
+        }
+    }
+    /* each text has one form only: what is left over is zero */
+    return bits & ((1u << have) - 1) ? 0 : n;
 }

@@ -127,6 +127,40 @@ static void room_for_the_text(void **state)
                      0);
 }
 
+/* What libsodium decodes, and refuses what it refuses */
+static void decode(void **state)
+{
+    static const char from[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
+                               "uvwxyz0123456789-_A-_A+/= \n\001";
+    unsigned char ours[32], theirs[32];
+    char text[24];
+    unsigned long good = 0, i;
+    uint32_t r = 1;
+
+    (void)state;
+    for (i = 0; i < 200000; i++) {
+        size_t len, size, j, n, want = 0, many;
+
+        r = r * 1664525 + 1013904223;
+        len = (r >> 8) % sizeof text;
+        size = (r >> 16) % 20;
+        many = r >> 31 ? 64 : sizeof from - 1;
+        for (j = 0; j < len; j++) {
+            r = r * 1664525 + 1013904223;
+            text[j] = from[(r >> 8) % many];
+        }
+        if (!len || sodium_base642bin(theirs, size, text, len, NULL, &want,
+                                      NULL, B64) != 0)
+            want = 0;
+        n = mo_base64url_decode(text, len, ours, size);
+        assert_int_equal(n, want);
+        assert_memory_equal(ours, theirs, n);
+        good += n > 0;
+    }
+    assert_true(good > 10000);
+    assert_int_equal(mo_base64url_decode("AA\377A", 4, ours, 32), 0);
+}
+
 /* The form of the header file, taken apart with libsodium alone. */
 static void form(void **state)
 {
@@ -491,6 +525,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip_and_buckets),
         cmocka_unit_test(room_for_the_text),
+        cmocka_unit_test(decode),
         cmocka_unit_test(form),
         cmocka_unit_test(no_bit_can_change),
         cmocka_unit_test(cut_and_foreign_texts),
