@@ -4,6 +4,8 @@
 #ifndef MO_CLI_CHECK_H
 #define MO_CLI_CHECK_H
 
+#include <sys/types.h>
+
 #include "cli.h"
 
 enum check_state { CHECK_OK, CHECK_WARN, CHECK_BROKEN };
@@ -26,16 +28,20 @@ void check_say(struct check *k, enum check_state s, const char *check,
 void check_httpd(struct check *k);
 /* check_php.c: which sendmail each PHP would call, FPM pools, FPM's cage */
 void check_php(struct check *k);
+/* what systemd may have put around a process whose scripts mail */
+void check_cage(struct check *k, const char *what, long pid);
 /* check_host.c: /proc, disk, files' modes, an open relay */
 void check_proc(struct check *k);
 void check_files(struct check *k);
 void check_relay(struct check *k);
 /* check_hold.c: `hold header` has its rule in the MTA */
 void check_hold(struct check *k);
-/* check_send.c: the chain end to end */
-void check_send(struct check *k, const char *address, const char *url);
+/* check_send.c: the chain end to end; dir: where url leads to, for a script
+ * of our own that mails to address, or NULL */
+void check_send(struct check *k, const char *address, const char *url,
+                const char *dir);
 
-/* Asks the recorder; 0, or -1 with errno. */
-int check_ping(void);
+/* Asks the recorder; 0, or -1 with errno.  *uid: who made its socket. */
+int check_ping(uid_t *uid);
 
 #endif

@@ -49,10 +49,17 @@ void check_proc(struct check *k)
         return;
     }
     /* the recorder's user has to be in the group that may see all */
-    const struct passwd *pw = *MO_USER ? getpwnam(MO_USER) : NULL;
+    uid_t uid = (uid_t)-1;
+    const struct passwd *pw;
     gid_t groups[64];
     int n = 64, in = 0;
-    if (pw != NULL && getgrouplist(MO_USER, pw->pw_gid, groups, &n) >= 0) {
+    if (!*MO_USER && check_ping(&uid) == 0 && uid == 0) {
+        check_say(k, CHECK_OK, "proc", NULL,
+                  "hidepid is set, and the recorder is root's");
+        return;
+    }
+    pw = *MO_USER ? getpwnam(MO_USER) : getpwuid(uid);
+    if (pw != NULL && getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) >= 0) {
         for (int i = 0; i < n; i++)
             in |= groups[i] == (gid_t)gid;
     }
@@ -62,8 +69,8 @@ void check_proc(struct check *k)
                   gid);
     else
         check_say(k, CHECK_BROKEN, "proc",
-                  "mount /proc with gid= of a group that has the user "
-                  "mailorigin in it",
+                  "mount /proc with gid= of a group that has the recorder's "
+                  "user in it",
                   "hidepid hides the processes from the recorder: nothing "
                   "can be verified");
 }

@@ -13,6 +13,7 @@
 
 #include "mo_layout.h"
 #include "mo_paths.h"
+#include "wrap.h"
 
 static int has_id(const char *format)
 {
@@ -71,6 +72,7 @@ static void check_layout(struct check *k, const char *path)
         mo_layout_free(l);
         return;
     }
+    check_cage(k, "httpd", l->pid);
     for (size_t i = 0; i < l->nvhosts; i++)
         on += l->vhosts[i].mailorigin != 0;
     if (on == 0)
@@ -92,6 +94,27 @@ static void check_layout(struct check *k, const char *path)
                       "%s: MailOrigin is Off", v->name);
     }
     mo_layout_free(l);
+}
+
+/* suexec keeps a list of variables' names in itself */
+static void check_suexec(struct check *k)
+{
+    static const char path[] = "/usr/lib/apache2/suexec";
+    size_t len;
+    char *text = wrap_read_bytes(path, &len);
+
+    if (text == NULL)
+        return;
+    if (memmem(text, len, "SSL_", 4) != NULL)
+        check_say(k, CHECK_OK, "suexec", NULL,
+                  "%s lets SSL_MAILORIGIN_TOKEN through", path);
+    else
+        check_say(k, CHECK_WARN, "suexec",
+                  "use httpd's own suexec, which lets SSL_ names through",
+                  "%s lets no token through: a script's background jobs have "
+                  "no origin",
+                  path);
+    free(text);
 }
 
 void check_httpd(struct check *k)
@@ -117,4 +140,5 @@ void check_httpd(struct check *k)
                   "a2enmod mailorigin && systemctl restart apache2",
                   "no httpd with mod_mailorigin is running (%s is empty)",
                   MO_LAYOUT_DIR);
+    check_suexec(k);
 }

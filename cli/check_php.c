@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,9 +79,30 @@ static int calls_wrapper(const char *sendmail_path)
     return wrap_is_on(program);
 }
 
+/* Is name a word of the list, which has commas and blanks between them? */
+static int has_name(const char *list, const char *name)
+{
+    size_t n = strlen(name), len;
+
+    for (; *list != '\0'; list += len) {
+        list += strspn(list, ", \t");
+        len = strcspn(list, ", \t");
+        if (len == n && strncasecmp(list, name, n) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 static void say_php(struct check *k, const char *what, const struct php *p)
 {
-    if (calls_wrapper(p->sendmail_path))
+    if (has_name(p->disabled, "mail"))
+        check_say(k, CHECK_WARN, "php",
+                  "take mail out of disable_functions, or let no process of "
+                  "that user connect to other hosts' port 25",
+                  "%s has mail() disabled: its scripts mail by SMTP, which has "
+                  "no stamp",
+                  what);
+    else if (calls_wrapper(p->sendmail_path))
         check_say(k, CHECK_OK, "php", NULL, "%s calls the wrapper (%s)", what,
                   p->sendmail_path);
     else
@@ -97,6 +119,30 @@ struct pool {
     struct php php;
 };
 
+/* In a chroot a link of the host's leads elsewhere: the file itself counts. */
+static int same_content(const char *a, const char *b)
+{
+    char x[65536], y[65536];
+    struct stat st;
+    FILE *f, *g;
+    size_t n = 0;
+    int same;
+
+    if (lstat(a, &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    f = fopen(a, "re");
+    g = fopen(b, "re");
+    same = f != NULL && g != NULL;
+    while (same && (n = fread(x, 1, sizeof x, f)) > 0)
+        same = fread(y, 1, n, g) == n && memcmp(x, y, n) == 0;
+    same = same && getc(g) == EOF;
+    if (f != NULL)
+        fclose(f);
+    if (g != NULL)
+        fclose(g);
+    return same;
+}
+
 static void say_pool(struct check *k, const struct pool *pool,
                      const char *version)
 {
@@ -109,6 +155,14 @@ static void say_pool(struct check *k, const struct pool *pool,
         say_php(k, what, &pool->php);
         return;
     }
+    snprintf(path, sizeof path, "%s%.*s", pool->chroot,
+             (int)strcspn(pool->php.sendmail_path, " \t"),
+             pool->php.sendmail_path);
+    if (!same_content(path, MO_WRAPPER_PATH))
+        check_say(k, CHECK_WARN, "chroot",
+                  "put " MO_WRAPPER_PATH ", " MO_CONF_PATH " and the real "
+                  "sendmail into it",
+                  "%s: %s is not the wrapper", what, path);
     if ((size_t)snprintf(path, sizeof path, "%s%s", pool->chroot,
                          MO_SOCKET_PATH) < sizeof path &&
         access(path, F_OK) == 0)
@@ -161,13 +215,13 @@ static void read_pools(struct check *k, const char *path, const char *version,
 
 /* ---- running masters: what systemd has put around them */
 
-static int status_is_set(const char *pid, const char *key)
+static int status_is_set(long pid, const char *key)
 {
     char path[64], line[512];
     int r = 0;
     FILE *f;
 
-    snprintf(path, sizeof path, "/proc/%.20s/status", pid);
+    snprintf(path, sizeof path, "/proc/%ld/status", pid);
     f = fopen(path, "re");
     while (f != NULL && fgets(line, sizeof line, f) != NULL) {
         if (strncmp(line, key, strlen(key)) == 0)
@@ -176,6 +230,22 @@ static int status_is_set(const char *pid, const char *key)
     if (f != NULL)
         fclose(f);
     return r;
+}
+
+void check_cage(struct check *k, const char *what, long pid)
+{
+    char path[PATH_MAX];
+
+    if (status_is_set(pid, "NoNewPrivs:"))
+        check_say(k, CHECK_BROKEN, "cage", "NoNewPrivileges=no in its unit",
+                  "%s (pid %ld) runs with NoNewPrivileges: Postfix's postdrop "
+                  "cannot work below it",
+                  what, pid);
+    snprintf(path, sizeof path, "/proc/%ld/root%s", pid, MO_SOCKET_PATH);
+    if (access(path, F_OK) != 0 && access(MO_SOCKET_PATH, F_OK) == 0)
+        check_say(k, CHECK_BROKEN, "cage",
+                  "BindPaths=" MO_RUNDIR " in its unit",
+                  "%s (pid %ld) does not see %s", what, pid, MO_SOCKET_PATH);
 }
 
 static void check_masters(struct check *k)
@@ -198,17 +268,7 @@ static void check_masters(struct check *k)
         fclose(f);
         if (n == 0 || strncmp(title, "php-fpm: master", 15) != 0)
             continue;
-        if (status_is_set(e->d_name, "NoNewPrivs:"))
-            check_say(k, CHECK_BROKEN, "cage", "NoNewPrivileges=no in its unit",
-                      "php-fpm (pid %s) runs with NoNewPrivileges: Postfix's "
-                      "postdrop cannot work below it",
-                      e->d_name);
-        snprintf(path, sizeof path, "/proc/%s/root%s", e->d_name,
-                 MO_SOCKET_PATH);
-        if (access(path, F_OK) != 0 && access(MO_SOCKET_PATH, F_OK) == 0)
-            check_say(
-                k, CHECK_BROKEN, "cage", "BindPaths=" MO_RUNDIR " in its unit",
-                "php-fpm (pid %s) does not see %s", e->d_name, MO_SOCKET_PATH);
+        check_cage(k, "php-fpm", atol(e->d_name));
     }
     if (d != NULL)
         closedir(d);

@@ -3,14 +3,18 @@
  *
  * --send ADDRESS hands one small mail to what stands at /usr/sbin/sendmail
  * and waits for its record.  --url URL requests that page, whose script is
- * to send a mail, and waits for a record that names the request.
+ * to send a mail, and waits for a record that names the request.  With --put
+ * DIR that script is ours: it is put there for as long as the request takes.
  */
 #include "check.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -180,10 +184,71 @@ static void check_url(struct check *k, const char *url)
                   h.vhost, h.uri_seen, h.script);
 }
 
-void check_send(struct check *k, const char *address, const char *url)
+/* Can it stand between quotes in a script, and is it one address? */
+static int is_plain(const char *address)
+{
+    return address[strspn(address,
+                          "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                          "0123456789.@_+=-")] == '\0';
+}
+
+/* The script at path, readable for all; 0, or -1 with errno. */
+static int put_script(const char *path, const char *address)
+{
+    int fd =
+        open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int bad = fd < 0 ||
+              dprintf(fd,
+                      "<?php // made by mailorigin check, which takes it away\n"
+                      "mail('%s', 'mailorigin check', \"A probe.\\n\");\n",
+                      address) < 0 ||
+              fchmod(fd, 0644) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return bad ? -1 : 0;
+}
+
+static void check_put(struct check *k, const char *address, const char *url,
+                      const char *dir)
+{
+    char id[17], path[PATH_MAX], full[2048];
+    size_t n = strlen(url);
+    sigset_t stop, old;
+
+    if (!is_plain(address)) {
+        check_say(k, CHECK_BROKEN, "url", "give a plain address",
+                  "%s can't be put into a script", address);
+        return;
+    }
+    mo_random_id(id);
+    snprintf(path, sizeof path, "%s/mailorigin-check-%s.php", dir, id);
+    snprintf(full, sizeof full, "%s%smailorigin-check-%s.php", url,
+             n > 0 && url[n - 1] == '/' ? "" : "/", id);
+    /* it goes away whatever happens; who stops us waits for that */
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGHUP);
+    sigprocmask(SIG_BLOCK, &stop, &old);
+    if (put_script(path, address) != 0)
+        check_say(k, CHECK_BROKEN, "url", "name a folder that can be written",
+                  "%s: %s", path, strerror(errno));
+    else
+        check_url(k, full);
+    if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+        check_say(k, CHECK_BROKEN, "url", "remove it", "%s is left: %s", path,
+                  strerror(errno));
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+void check_send(struct check *k, const char *address, const char *url,
+                const char *dir)
 {
     if (address != NULL)
         check_mail(k, address);
-    if (url != NULL)
+    if (dir != NULL)
+        check_put(k, address, url, dir);
+    else if (url != NULL)
         check_url(k, url);
 }

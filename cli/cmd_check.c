@@ -2,7 +2,7 @@
  * mailorigin check: proves the chain and names what is broken.
  *
  * One line a fact, with its mend; exit 0 all well, 1 warnings, 2 broken.
- * Changes nothing; sends a mail only with --send.
+ * Changes nothing but with --put; sends mail only with --send and --url.
  */
 #include "check.h"
 
@@ -60,7 +60,7 @@ void check_say(struct check *k, enum check_state s, const char *check,
     }
 }
 
-int check_ping(void)
+int check_ping(uid_t *uid)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct mo_tlv_out out;
@@ -81,8 +81,15 @@ int check_ping(void)
         ssize_t n;
 
         if (poll(&p, 1, 3000) == 1 && (n = recv(fd, buf, sizeof buf, 0)) > 0 &&
-            mo_wire_type(buf, (size_t)n, &pos) == MO_W_PONG)
+            mo_wire_type(buf, (size_t)n, &pos) == MO_W_PONG) {
+            struct ucred peer = {.uid = (uid_t)-1};
+            socklen_t len = sizeof peer;
+
+            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+            if (uid != NULL)
+                *uid = peer.uid;
             r = 0;
+        }
         else
             errno = ETIMEDOUT;
     }
@@ -94,7 +101,7 @@ int check_ping(void)
 
 static void check_recorder(struct check *k)
 {
-    if (check_ping() == 0)
+    if (check_ping(NULL) == 0)
         check_say(k, CHECK_OK, "recorder", NULL, "answers at %s",
                   MO_SOCKET_PATH);
     else if (errno == ETIMEDOUT)
@@ -152,7 +159,7 @@ static void check_sendmail(struct check *k)
 static int run_check(struct cli *c, int argc, char **argv)
 {
     struct check k = {.cli = c};
-    const char *value, *send = NULL, *url = NULL;
+    const char *value, *send = NULL, *url = NULL, *dir = NULL;
     int next = 1, o, relay = 1;
 
     while ((o = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
@@ -162,6 +169,8 @@ static int run_check(struct cli *c, int argc, char **argv)
             send = value;
         else if (strcmp(name, "url") == 0)
             url = value;
+        else if (strcmp(name, "put") == 0)
+            dir = value;
         else
             relay = 0;
     }
@@ -175,6 +184,11 @@ static int run_check(struct cli *c, int argc, char **argv)
         mo_error("--send \"%s\": a mail address is wanted", send);
         return CLI_TROUBLE;
     }
+    if (dir != NULL && (send == NULL || url == NULL)) {
+        mo_error("--put needs --send, to whom its script is to mail, and "
+                 "--url, which leads to the folder");
+        return CLI_TROUBLE;
+    }
     check_httpd(&k);
     check_recorder(&k);
     check_sendmail(&k);
@@ -185,19 +199,23 @@ static int run_check(struct cli *c, int argc, char **argv)
     if (relay)
         check_relay(&k);
     if (send != NULL || url != NULL)
-        check_send(&k, send, url);
+        check_send(&k, send, url, dir);
     return k.broken ? CLI_TROUBLE : k.warned ? CLI_NOTHING : CLI_FOUND;
 }
 
 static const struct cli_option check_options[] = {
     {"send", "ADDRESS", "send a mail there through sendmail and find it"},
     {"url", "URL", "request URL, whose script mails, and find that mail"},
+    {"put", "DIR",
+     "put a PHP script there, which URL leads to, request it, and take it "
+     "away"},
     {"no-relay", NULL, "do not ask the local MTA whether it is an open relay"},
     {NULL, NULL, NULL}};
 
-const struct cli_verb cli_check = {"check",
-                                   CLI_NEEDS_CONF | CLI_NEEDS_KEYRING,
-                                   run_check,
-                                   "[--send ADDRESS] [--url URL] [--no-relay]",
-                                   "prove the chain and name what is broken",
-                                   check_options};
+const struct cli_verb cli_check = {
+    "check",
+    CLI_NEEDS_CONF | CLI_NEEDS_KEYRING,
+    run_check,
+    "[--send ADDRESS] [--url URL [--put DIR]] [--no-relay]",
+    "prove the chain and name what is broken",
+    check_options};

@@ -20,6 +20,7 @@ DEPS_TEST = \
 	shellcheck \
 	binutils \
 	git \
+	iproute2 \
 	lintian \
 	mandoc \
 	procps \
