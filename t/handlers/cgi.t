@@ -14,7 +14,8 @@ MO::Handlers::customers();
 MO::Handlers::suexec('/tmp');
 
 for (['prefork', 'cgi', 0], ['event', 'cgid', 0],
-    ['worker', 'cgid', 0], ['prefork', 'cgi', 1], ['event', 'cgid', 1]) {
+    ['worker', 'cgid', 0], ['prefork', 'cgid', 0],
+    ['prefork', 'cgi', 1], ['event', 'cgid', 1]) {
     my ($mpm, $module, $suexec) = @$_;
     my %uid = ('a.example' => 1, 'b.example' => 2);
     my $row = MO::Handlers->new(mpm => $mpm, order => $suexec ? 20 : 10,
