@@ -32,4 +32,8 @@ is($status, 0, 'run-tests.php');
 is(scalar @pass, scalar @phpt, 'all of its tests pass, none is skipped')
     or diag($out, $err, map { slurp($_) // '' } glob "$dir/tests/*.diff");
 
+my ($lines) = slurp("$SRC/README.md") =~ /^```php\n(.*?)^```$/ms;
+is($lines, slurp("$SRC/php/auto_prepend.php") =~ s/\A<\?php\n(?:\/\/.*\n)*//r,
+    'README shows the lines of auto_prepend.php');
+
 done_testing();
