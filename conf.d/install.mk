@@ -106,6 +106,10 @@ endif
 	    [ ! -d $(I)$$d ] || rmdir $(I)$$d 2>/dev/null || \
 	        echo "left: $(I)$$d"; done
 
+	@rmdir $(addprefix $(I),$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
+	    $(COMPLETIONS) $(dir $(COMPLETIONS)) $(dir $(DOCDIR)) $(UNITDIR) \
+	    $(dir $(UNITDIR)) $(TMPFILES) $(SYSUSERS)) 2>/dev/null || :
+
 # httpd, systemd and the MTA must not look for what will be gone.
 uninstall-host:
 	@[ ! -x $(PREFIX)/bin/mailorigin ] || $(PREFIX)/bin/mailorigin unwrap
