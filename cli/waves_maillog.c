@@ -61,44 +61,141 @@ static int when(const char *p, size_t len, uint64_t now, uint64_t *us)
     return 0;
 }
 
-/* what follows word, up to one of stop */
-static int after(const char *p, size_t len, const char *word, const char *stop,
-                 char *out, size_t size)
-{
-    const char *q = memmem(p, len, word, strlen(word));
-    size_t n = 0;
+/*
+ * A line is read word by word from its begin: a sender, a Message-ID or a
+ * Subject that a line goes on with can hold anything, another user too.
+ */
+struct words {
+    const char *p, *end;
+};
 
-    if (!q)
+static int next(struct words *w, const char **word, size_t *n)
+{
+    while (w->p < w->end && *w->p == ' ')
+        w->p++;
+    *word = w->p;
+    while (w->p < w->end && *w->p != ' ')
+        w->p++;
+    *n = (size_t)(w->p - *word);
+    return *n ? 0 : -1;
+}
+
+static int begins(const char *word, size_t n, const char *with)
+{
+    size_t len = strlen(with);
+
+    return n >= len && memcmp(word, with, len) == 0;
+}
+
+static int keep_user(const char *p, size_t n, char *user, size_t size)
+{
+    if (!n || n >= size)
         return -1;
-    q += strlen(word);
-    while (q < p + len && !strchr(stop, *q) && n + 1 < size)
-        out[n++] = *q++;
-    out[n] = 0;
-    return n ? 0 : -1;
+    memcpy(user, p, n);
+    user[n] = 0;
+    return 0;
+}
+
+/* "A1F: uid=33 from=<sender>", of pickup */
+static int postfix(struct words *w, char *user, size_t size)
+{
+    const char *p;
+    size_t n;
+
+    if (next(w, &p, &n) < 0 || p[n - 1] != ':' || next(w, &p, &n) < 0 ||
+        !begins(p, n, "uid="))
+        return -1;
+    return keep_user(p + 4, n - 4, user, size);
+}
+
+/* "ID <= sender H=… U=user P=local S=797 id=…"; all past S= is the mail's */
+static int exim(struct words *w, char *user, size_t size)
+{
+    const char *p;
+    size_t n;
+    int i, local = 0, named = 0;
+
+    for (i = 0; i < 8; i++) /* date, time, zone, pid, id */
+        if (next(w, &p, &n) < 0 || (n == 2 && memcmp(p, "<=", 2) == 0))
+            break;
+    if (i == 8 || !n || next(w, &p, &n) < 0)
+        return -1;
+    if (*p == '"') { /* "a b"@example.org */
+        for (w->p = p + 1; w->p < w->end && *w->p != '"'; w->p++)
+            if (*w->p == '\\' && w->p + 1 < w->end)
+                w->p++;
+        while (w->p < w->end && *w->p != ' ')
+            w->p++;
+    }
+    while (next(w, &p, &n) == 0 && !begins(p, n, "S=")) {
+        if (begins(p, n, "U="))
+            named = keep_user(p + 2, n - 2, user, size) == 0;
+        else if (begins(p, n, "P="))
+            local = begins(p, n, "P=local");
+    }
+    return named && local ? 0 : -1;
+}
+
+/* "ID: from=x, size=3, …, msgid=…, relay=user@localhost" */
+static int sendmail(struct words *w, char *user, size_t size)
+{
+    static const char relay[] = ", relay=", host[] = "@localhost";
+    const char *p, *r = NULL, *at;
+    size_t n;
+
+    if (next(w, &p, &n) < 0 || p[n - 1] != ':' || next(w, &p, &n) < 0 ||
+        !begins(p, n, "from="))
+        return -1;
+    /* the last one is Sendmail's */
+    while ((p = memmem(p, (size_t)(w->end - p), relay, sizeof relay - 1)) !=
+           NULL) {
+        p += sizeof relay - 1;
+        r = p;
+    }
+    if (!r || !(at = memchr(r, '@', (size_t)(w->end - r))) ||
+        (size_t)(w->end - at) < sizeof host - 1 ||
+        memcmp(at, host, sizeof host - 1) != 0 ||
+        memchr(r, ' ', (size_t)(at - r)))
+        return -1;
+    at += sizeof host - 1;
+    if (at < w->end && *at != ',' && *at != ' ')
+        return -1;
+    return keep_user(r, (size_t)(at - r) - (sizeof host - 1), user, size);
 }
 
 int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
                  char *user, size_t size)
 {
-    if (memmem(line, len, "/pickup[", 8)) {
-        if (!memmem(line, len, " from=<", 7) ||
-            after(line, len, ": uid=", " ", user, size) < 0)
-            return -1;
-    }
-    else if (memmem(line, len, " <= ", 4)) {
-        if (!memmem(line, len, " P=local", 8) ||
-            after(line, len, " U=", " ", user, size) < 0)
-            return -1;
-    }
-    else if (memmem(line, len, ": from=", 7) &&
-             memmem(line, len, "@localhost", 10)) {
-        if (after(line, len, " relay=", "@, ", user, size) < 0)
-            return -1;
+    struct words w = {line, line + len};
+    const char *p, *slash, *bracket;
+    size_t n;
+    int rc;
+
+    if (next(&w, &p, &n) < 0)
+        return -1;
+    if (isdigit((unsigned char)*line) && n == 10) { /* Exim's own log */
+        rc = exim(&w, user, size);
     }
     else {
-        return -1;
+        /* "Nov  4 08:52:55" or one word of RFC 3339; host; tag[pid]: */
+        if (!isdigit((unsigned char)*line) &&
+            (next(&w, &p, &n) < 0 || next(&w, &p, &n) < 0))
+            return -1;
+        if (next(&w, &p, &n) < 0 || next(&w, &p, &n) < 0 || p[n - 1] != ':')
+            return -1;
+        bracket = memchr(p, '[', n);
+        n = bracket ? (size_t)(bracket - p) : n - 1;
+        slash = memrchr(p, '/', n);
+        if (slash && begins(slash, n - (size_t)(slash - p), "/pickup"))
+            rc = postfix(&w, user, size);
+        else if (begins(p, n, "exim"))
+            rc = exim(&w, user, size);
+        else if (begins(p, n, "sendmail") || begins(p, n, "sm-"))
+            rc = sendmail(&w, user, size);
+        else
+            rc = -1;
     }
-    return when(line, len, now, us);
+    return rc < 0 ? -1 : when(line, len, now, us);
 }
 
 int waves_maillog(struct cli *c, const char *path, struct waves *w)
@@ -144,6 +241,7 @@ struct guess {
     struct group *groups;
     const struct wave *w;
     uint64_t from; /* a request may begin a minute before its mails */
+    uint64_t first, last; /* of the lines looked at */
 };
 
 /* the path of the request, and is it one that may run a program? */
@@ -200,6 +298,10 @@ static void count(void *arg, const struct log_line *l, const char *line,
     size_t n, klen;
     int post;
 
+    if (!g->first || l->time_us < g->first)
+        g->first = l->time_us;
+    if (l->time_us > g->last)
+        g->last = l->time_us;
     if (!path_of(l, &path, &n, &post))
         return;
     klen = (size_t)snprintf(key, sizeof key, "%.*s %.*s",
@@ -236,6 +338,23 @@ static int by_score(const struct group *a, const struct group *b)
                                  : strcmp(a->key, b->key);
 }
 
+/* How far above its usual rate a path was asked for: the square of that in
+ * about standard deviations; two of them are chance.  A POST weighs twice. */
+static double score(const struct guess *g, const struct group *e)
+{
+    double during = (double)(g->w->end + 1000000 - g->from);
+    double around = (double)(g->from > g->first ? g->from - g->first : 0) +
+                    (double)(g->last > g->w->end ? g->last - g->w->end : 0);
+    double weight = 1 + (double)e->post / (double)e->in;
+    double chance = around > 0 ? (double)e->out * during / around : 0;
+    double excess;
+
+    excess = (double)e->in - chance;
+    if (excess <= 0 || excess * excess <= 4 * chance)
+        return 0;
+    return weight * weight * excess * excess / (chance + 1);
+}
+
 int waves_guess(struct cli *c, const struct wave *w)
 {
     struct guess g = {.w = w};
@@ -249,14 +368,12 @@ int waves_guess(struct cli *c, const struct wave *w)
     rc = waves_access(c, g.from - around, w->end + around, NULL, count, &g);
     HASH_ITER(hh, g.groups, e, tmp)
     {
-        /* many then and few else; a POST weighs twice */
-        e->score = (double)(e->in + e->post) * (double)e->in /
-                   (1.0 + (double)e->in + (double)e->out);
+        e->score = e->in ? score(&g, e) : -1;
     }
     HASH_SORT(g.groups, by_score);
     HASH_ITER(hh, g.groups, e, tmp)
     {
-        if (e->in && n++ < SHOWN) {
+        if (e->score > 0 && n++ < SHOWN) {
             if (c->json) {
                 int first = 1;
 

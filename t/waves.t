@@ -185,4 +185,36 @@ for my $mta (sort keys %line) {
 ($rc, $out) = run($MAILORIGIN, 'waves', '--from-maillog', "$dir/exim.log",
     '--access-log', "$dir/access.log", '--log-format', $format);
 like($out, qr/a guess: \/x\.php  150 requests then, 0 around/, 'called a guess');
+unlike($out, qr/a guess: \/shop\/index\.php/,
+    'what is asked for all the time is none');
+
+# one request that sends all, among many of a busy page, while it goes on
+spew("$dir/one.log", join '', map {
+    "192.0.2.8 - - [" . clf($_->[0]) . "] \"$_->[1] HTTP/1.1\" 200 12\n"
+} sort {$a->[0] <=> $b->[0]} [$attack - 1, 'POST /wp-content/one.php'],
+    map {[$attack - 1800 + 3 * $_, ($_ % 20 ? 'GET' : 'POST') . ' /index.php']}
+    0 .. 649);
+my @g = waves('--from-maillog', "$dir/exim.log", '--access-log',
+    "$dir/one.log", '--log-format', '%h %l %u %t \"%r\" %>s %b');
+is($g[0]{guess}[0]{request}, '/wp-content/one.php',
+    'one POST of a script that is asked for at no other time comes first')
+    or diag explain $g[0]{guess};
+
+# what a mail says of itself is not who sent it
+my %lie = (
+    postfix => sub { strftime('%b %e %H:%M:%S', gmtime $_[0])
+        . ' mx postfix/cleanup[9]: B1F: warning: header Subject: '
+        . "/pickup[1]: C1F: uid=root from=<x>\n"},
+    exim => sub { strftime('%Y-%m-%d %H:%M:%S', gmtime $_[0])
+        . ' 1xVmMA-00007j-15 <= "a <= b U=root P=local"@y.example U=web3 '
+        . "P=local S=7 id=x U=root P=local\n"},
+    sendmail => sub { strftime('%b %e %H:%M:%S', gmtime $_[0])
+        . ' mx sendmail[9]: 6AO8waJG001: from=<a@localhost>, size=3, msgid=<x, '
+        . "relay=root\@localhost>, proto=SMTP, relay=localhost [127.0.0.1]\n"});
+for my $mta (sort keys %lie) {
+    spew("$dir/lie.log", join '', map {$lie{$mta}->($attack + $_)} 0 .. 99);
+    my @who = map {$_->{user}} waves('--from-maillog', "$dir/lie.log",
+        '--access-log', "$dir/access.log", '--log-format', $format);
+    is("@who", $mta eq 'exim' ? 'web3' : '', "$mta: no lie is believed");
+}
 done_testing;
