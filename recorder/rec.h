@@ -59,11 +59,15 @@ struct rec_proc {
         int fd; /* -1: none */
         int32_t pid, tid; /* tid 0: PID/stat, else the thread's children */
     } cache[REC_CACHE];
+    struct mo_proc known[REC_CACHE]; /* what a PID/stat said */
+    uint64_t when[REC_CACHE]; /* at that boot time, ns */
 };
 int rec_proc_open(struct rec_proc *p);
 void rec_proc_close(struct rec_proc *p);
-/* Reads the chain from pid up to pid 1, or to the end of the array. */
-void rec_chain_read(struct rec_proc *p, struct rec_chain *c, int32_t pid);
+/* Reads the chain from pid up to pid 1, or to the end of the array; now: boot
+ * time. */
+void rec_chain_read(struct rec_proc *p, struct rec_chain *c, int32_t pid,
+                    uint64_t now);
 /* Is child in the children of thread tid of process pid?  1, 0; -1: the
  * kernel does not say. */
 int rec_proc_forked(struct rec_proc *p, int32_t pid, int32_t tid,

@@ -42,6 +42,17 @@ static void list_candidates(const struct rec_judged *j, unsigned n, char *out,
         snprintf(out + len, size - len, "; and %u more", n - i);
 }
 
+static char *put_hex(char *to, const unsigned char *from, size_t n)
+{
+    static const char digit[] = "0123456789abcdef";
+
+    for (; n > 0; n--, from++) {
+        *to++ = digit[*from >> 4];
+        *to++ = digit[*from & 15];
+    }
+    return to;
+}
+
 size_t rec_record(struct rec *r, const struct rec_session *s,
                   const struct rec_mail *m, const struct rec_judged *j,
                   const char *id, uint64_t now, const struct rec_ruling *ruling,
@@ -55,7 +66,6 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
     struct mo_record rec;
     const struct mo_origin *o = j->origin;
     unsigned bits = o != NULL ? o->record : 0;
-    int i;
 
     memset(&rec, 0, sizeof rec);
     mo_time_format(now, time);
@@ -77,11 +87,10 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
         if (o->has_hash) {
             char *h = hash;
 
-            for (i = 0; i < MO_KEYID_LEN; i++)
-                h += sprintf(h, "%02x", o->keyid[i]);
+            h = put_hex(h, o->keyid, MO_KEYID_LEN);
             *h++ = ':';
-            for (i = 0; i < MO_HASH_LEN; i++)
-                h += sprintf(h, "%02x", o->hash[i]);
+            h = put_hex(h, o->hash, MO_HASH_LEN);
+            *h = '\0';
             rec.value[MO_F_REQUEST_HASH] = hash;
         }
         rec.value[MO_F_CLIENT] = o->client;

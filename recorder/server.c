@@ -163,18 +163,12 @@ static void forget_session(struct rec *r, struct rec_session *s)
     dead = s;
 }
 
-/* Closes the connection's descriptor; -1: not now. */
-static int close_session(const struct rec_session *s, int eof, uint64_t now)
+/* Closes what has unread packets; -1: not now. */
+static int close_unread(const struct rec_session *s, uint64_t now)
 {
-    struct rec_closer *closer;
-    int unread = 0;
     int stuck;
+    struct rec_closer *closer = rec_closer_for(s->uid, now, &stuck);
 
-    if (eof || (ioctl(s->source.fd, FIONREAD, &unread) == 0 && unread == 0)) {
-        close(s->source.fd);
-        return 0;
-    }
-    closer = rec_closer_for(s->uid, now, &stuck);
     if (closer == NULL)
         return -1;
     rec_closer_close(closer, s->uid, now, &s->source.fd, 1);
@@ -184,19 +178,27 @@ static int close_session(const struct rec_session *s, int eof, uint64_t now)
 /* eof: all is read that there was. */
 static void end_session(struct rec *r, struct rec_session *s, int eof)
 {
+    int unread = 0;
+
     if (s->source.fd < 0 || s->ended)
         return;
     s->ended = 1;
     unlist(r, s);
     unhush(s);
     rec_session_clear(s);
+    if (!eof && ioctl(s->source.fd, FIONREAD, &unread) != 0)
+        unread = 1;
     /* epoll forgets what is closed, but not before the last copy is: a closer
      * may take its time, and an alert's child has copies until its exec */
-    if (!eof || rec_alerts_running(&r->alerts))
+    if (unread || rec_alerts_running(&r->alerts))
         rec_unwatch(r, &s->source);
-    if (!eof)
-        shutdown(s->source.fd, SHUT_RDWR);
-    if (close_session(s, eof, r->now) == 0) {
+    if (!unread) {
+        close(s->source.fd);
+        forget_session(r, s);
+        return;
+    }
+    shutdown(s->source.fd, SHUT_RDWR);
+    if (close_unread(s, r->now) == 0) {
         forget_session(r, s);
         return;
     }
@@ -211,7 +213,7 @@ static void close_unclosed(struct rec *r)
     while (*at != NULL) {
         struct rec_session *s = *at;
 
-        if (close_session(s, 0, r->now) != 0) {
+        if (close_unread(s, r->now) != 0) {
             at = &s->newer;
             continue;
         }

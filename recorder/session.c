@@ -89,7 +89,7 @@ static void read_chain(struct rec *r, struct rec_session *s)
         pidfd = -1;
     /* a parent that ends meanwhile leaves its child to another */
     for (tries = 0; tries < 3; tries++) {
-        rec_chain_read(&r->proc, c, s->pid);
+        rec_chain_read(&r->proc, c, s->pid, r->now);
         if (!c->gone)
             break;
     }
