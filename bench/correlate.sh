@@ -26,12 +26,12 @@ cost() {
 		shift; shift;
 		waitpid $pid, 0;
 		die "$ARGV[0]: status $?\n" if $? >> 8 > 1 || $? & 127;
-		my (undef, undef, $u, $s) = times;
-		# struct rusage of the children: two timevals, then ru_maxrss in kB
+		# getrusage(RUSAGE_CHILDREN): two timevals, then ru_maxrss in kB
 		my $ru = "\0" x 144;
-		syscall(98, -1, $ru) == 0 or die;
-		printf "%.4f %.4f %.1f\n", time - $t, $u + $s,
-			(unpack "q18", $ru)[4] / 1024;
+		syscall(98, -1, $ru) == 0 or die; # x86_64
+		my @ru = unpack "q18", $ru;
+		printf "%.4f %.4f %.1f\n", time - $t,
+			$ru[0] + $ru[2] + ($ru[1] + $ru[3]) / 1e6, $ru[4] / 1024;
 	' "$tmp/out" -- "$@" >>"$to"
 }
 col() { awk -v c="$2" '{ print $c }' "$1" | median; }

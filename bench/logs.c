@@ -25,6 +25,25 @@ static unsigned rnd(unsigned n)
     return (unsigned)((state >> 16) % n);
 }
 
+/* An id as mod_unique_id makes them: the time first, the rest looks random. */
+static void make_id(char id[32], unsigned long long n)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu"
+                              "vwxyz0123456789@-";
+    unsigned long long h = n;
+    int i;
+
+    memcpy(id, "aRq", 3);
+    for (i = 3; i < 27; i++) {
+        if ((i - 3) % 10 == 0) {
+            h = (h + 0x9E3779B97F4A7C15ull) * 0xBF58476D1CE4E5B9ull;
+            h ^= h >> 29;
+        }
+        id[i] = set[h >> (i - 3) % 10 * 6 & 63];
+    }
+    id[27] = '\0';
+}
+
 static void record(FILE *f, unsigned long long t, unsigned site, unsigned n,
                    const char *client, const char *id)
 {
@@ -70,7 +89,7 @@ int main(int argc, char **argv)
         for (n = 0; n < mails; n++) {
             snprintf(client, sizeof(client), "198.51.%u.%u", rnd(100),
                      rnd(250));
-            snprintf(id, sizeof(id), "aRq%013xAAAAAAAA", n);
+            make_id(id, n);
             record(stdout, T0 + DAY * n / mails, rnd(3000), n, client, id);
         }
         return fflush(stdout) != 0;
@@ -109,7 +128,7 @@ int main(int argc, char **argv)
         }
         snprintf(client, sizeof(client), "%u.%u.%u.%u", 1 + rnd(220), rnd(256),
                  rnd(256), rnd(256));
-        snprintf(id, sizeof(id), "aRq%013llxAAAAAAAA", i);
+        make_id(id, i);
         if (mail) {
             record(m, t, site, n++, client, id);
             fprintf(a,

@@ -79,7 +79,8 @@ static int set_threads(struct cli *c, const char *value)
 static int run(struct cli *c, int argc, char **argv)
 {
     struct print p = {.c = c};
-    struct sigaction sa = {.sa_handler = on_signal};
+    struct sigaction sa = {.sa_handler = on_signal,
+                           .sa_flags = (int)SA_RESETHAND}; /* twice: at once */
     int next = 1, o, follow = 0, access = 0;
     unsigned long bad = 0;
     const char *value;

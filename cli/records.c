@@ -210,6 +210,7 @@ int cli_records(struct cli *c, int (*fn)(void *arg, struct mo_record *r),
         struct cli_file in = {.path = dash};
 
         rc = one_file(&w, &in);
+        cli_progress_end(c);
         if (bad) {
             *bad = w.bad;
         }
