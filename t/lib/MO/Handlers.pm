@@ -372,7 +372,7 @@ sub judged {
         my ($n, $mode, $vhost) =
             ($r->{message_id} // '') =~ /^<?(\d+)\.(\w+)@([a-z.]+)>?$/ or next;
         my $claim = $r->{verdict} eq 'claimed'
-            && $mode =~ /^(?:late|now|put|own)$/;
+            && $mode =~ /^(?:late|now|again|put|own)$/;
         my $named = $claim || !defined $r->{vhost} || $r->{vhost} eq '' ? ''
             : $r->{vhost} eq $vhost && (($r->{query} // '') =~ /\bn=$n\b/
                 || $self->{bearer} && $mode =~ /^(?:put|own)$/)
