@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "log_print.h"
 #include "records.h"
+#include "unrecorded.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #include "mo_msg.h"
 
-enum { O_FOLLOW, O_CSV, O_ACCESS, O_THREADS };
+enum { O_FOLLOW, O_CSV, O_ACCESS, O_THREADS, O_UNRECORDED };
 static const struct cli_option options[] = {
     [O_FOLLOW] = {"follow", NULL, "go on as records come"},
     [O_CSV] = {"csv", NULL, "comma-separated values, a head line first"},
@@ -20,6 +21,8 @@ static const struct cli_option options[] = {
     [O_THREADS] = {"threads", "NUMBER",
                    "that read access logs; default: as there are CPUs, 4 at "
                    "most"},
+    [O_UNRECORDED] = {"unrecorded", NULL,
+                      "mail in the MTA's log that no record is for"},
     {NULL, NULL, NULL}};
 
 struct print {
@@ -81,7 +84,7 @@ static int run(struct cli *c, int argc, char **argv)
     struct print p = {.c = c};
     struct sigaction sa = {.sa_handler = on_signal,
                            .sa_flags = (int)SA_RESETHAND}; /* twice: at once */
-    int next = 1, o, follow = 0, access = 0;
+    int next = 1, o, follow = 0, access = 0, unrecorded = 0;
     unsigned long bad = 0;
     const char *value;
 
@@ -89,12 +92,20 @@ static int run(struct cli *c, int argc, char **argv)
         follow |= o == O_FOLLOW;
         p.csv |= o == O_CSV;
         access |= o == O_ACCESS;
+        unrecorded |= o == O_UNRECORDED;
         if (o == O_THREADS && set_threads(c, value) != 0) {
             return CLI_TROUBLE;
         }
     }
     if (o == -2) {
         return CLI_TROUBLE;
+    }
+    if (unrecorded) {
+        if (follow || access || p.csv) {
+            mo_error("--unrecorded goes with --json and filters only");
+            return CLI_TROUBLE;
+        }
+        return log_unrecorded(c, argv + next, argc - next);
     }
     if (next < argc) {
         mo_error("log takes no operand, but '%s' was given; --log FILE names "
@@ -133,7 +144,9 @@ const struct cli_verb cli_log = {
     .name = "log",
     .needs = CLI_NEEDS_CONF | CLI_NEEDS_KEYRING,
     .run = run,
-    .synopsis = "[--follow | --access] [--csv | --json] [FILTER…]",
+    .synopsis = "[--follow | --access] [--csv | --json] [FILTER…]\n"
+                "       mailorigin log --unrecorded [--json] [FILTER…] "
+                "[MAILLOG…]",
     .summary = "Show the records of sent mail",
     .options = options,
 };

@@ -76,6 +76,9 @@ int waves_access(struct cli *c, uint64_t from, uint64_t to, const char *vhost,
                  access_fn *fn, void *arg);
 
 /* ---- without a mail log of ours (waves_maillog.c) */
+/* the time that an MTA's line begins with, "Nov 24 08:52:55 " or
+ * "2026-11-24T08:52:55…" or "2026-11-24 08:53:10 "; 0, or -1 */
+int maillog_time(const char *p, size_t len, uint64_t now, uint64_t *us);
 /* time and local user of a line by which an MTA took a mail from a local
  * process; 0, or -1: it is none.  now: for logs without a year. */
 int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,

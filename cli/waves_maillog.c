@@ -16,8 +16,7 @@
 
 #define SHOWN 5
 
-/* "Nov 24 08:52:55 " or "2026-11-24T08:52:55…" or "2026-11-24 08:53:10 " */
-static int when(const char *p, size_t len, uint64_t now, uint64_t *us)
+int maillog_time(const char *p, size_t len, uint64_t now, uint64_t *us)
 {
     char text[40];
     struct tm tm;
@@ -195,7 +194,7 @@ int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
         else
             rc = -1;
     }
-    return rc < 0 ? -1 : when(line, len, now, us);
+    return rc < 0 ? -1 : maillog_time(line, len, now, us);
 }
 
 int waves_maillog(struct cli *c, const char *path, struct waves *w)

@@ -11,7 +11,11 @@ package MO::Mta;
 use strict;
 use warnings;
 use Exporter 'import';
+use IO::Handle ();
 use IO::Socket::INET ();
+use JSON::PP ();
+use POSIX ();
+use Socket ();
 use Test::More;
 use Time::HiRes ();
 use MO::Test;
@@ -21,6 +25,7 @@ our @EXPORT = qw(mta_start mta_stop mta_daemon mta_idle mta_test mailbox);
 my $mta;
 my $host;
 my $daemon; # how it is started
+my $daemons = 0; # how many processes of it stay
 
 # where mail waits
 my %queues = (
@@ -37,8 +42,28 @@ sub sh {
     return $out;
 }
 
+# What stands for syslogd: glibc sends "<22>Nov 24 14:00:00 tag[1]: text".
+sub syslogd {
+    my ($file) = @_;
+    socket(my $s, Socket::AF_UNIX(), Socket::SOCK_DGRAM(), 0) or die $!;
+    unlink '/dev/log';
+    bind($s, Socket::pack_sockaddr_un('/dev/log')) or die "/dev/log: $!";
+    chmod 0666, '/dev/log';
+    my $pid = fork // die "fork: $!";
+    return $s if $pid;
+    open my $out, '>>', $file or die "$file: $!";
+    $out->autoflush(1);
+    while (defined recv($s, my $line, 65536, 0)) {
+        $line =~ s/^<\d+>(\w{3} [ \d]\d \S+) /$1 myhost /;
+        $line =~ s/[\n\0]+\z//;
+        print $out "$line\n";
+    }
+    POSIX::_exit(0);
+}
+
 sub mta_start {
     ($mta) = @_;
+    syslogd('/var/log/maillog') if $mta eq 'sendmail';
     ($host = sh('uname -n')) =~ s/[.\n].*//s;
     $host .= '.example';
     sh('for u in alice bob carol; do useradd -m $u; done; rm -f /var/mail/*');
@@ -78,14 +103,23 @@ SH
         # (the package's own way to make these, which takes a minute for TLS)
         sh(<<"SH");
 cd /etc/mail
-rm -f service.switch
+# (no name server: what is not in /etc/hosts is unknown)
+printf 'hosts\tfiles\naliases\tfiles\n' > service.switch
+sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 [ -e sendmail.cf ] || m4 sendmail.mc > sendmail.cf
 [ -e submit.cf ] || m4 submit.mc > submit.cf
 sed -i 's/^#\\? *O MaxMessageSize=.*/O MaxMessageSize=1000000/
 /^O DaemonPortOptions=.*inet6/d
 s/^#\\?Dj.*//; s/^Dm.*/&/' sendmail.cf
+grep -q '^O ServiceSwitchFile' sendmail.cf 2>/dev/null ||
+    echo 'O ServiceSwitchFile=/etc/mail/service.switch' >> sendmail.cf
 printf 'Dj%s\\nCw%s localhost\\n' $host $host >> sendmail.cf
 printf 'Dj%s\\n' $host >> submit.cf
+# whatever else this machine does
+for f in sendmail.cf submit.cf; do
+    sed -i '/^#* *O \\(Queue\\|Refuse\\|Delay\\)LA=/d' \$f
+    printf 'O QueueLA=1000\\nO RefuseLA=1000\\nO DelayLA=1000\\n' >> \$f
+done
 [ -e aliases ] || echo 'postmaster: root' > aliases
 newaliases
 SH
@@ -103,7 +137,11 @@ sub answers {
 sub mta_daemon {
     my ($command) = @_;
     sh(($command // $daemon) . ' </dev/null');
-    return wait_for(\&answers, "$mta answers", 60);
+    my $r = wait_for(\&answers, "$mta answers", 60);
+    # (a child may still serve that connection)
+    wait_for(sub { ($daemons = () = running()) == ($mta eq 'postfix' ? $daemons
+        : 1) }, 'its daemon alone', 60);
+    return $r;
 }
 
 my %program = (
@@ -129,6 +167,7 @@ sub mta_stop {
 }
 
 sub mta_idle {
+    return 0 if $mta ne 'postfix' && running() > $daemons;
     for my $dir (@{$queues{$mta}}) {
         my ($status, $out) = run('find', $dir, '-type', 'f', '!', '-empty');
         return 0 if $out =~ /\S/ || $status;
@@ -158,7 +197,9 @@ sub said {
     my ($text) = @_;
     for ($text) {
         s/\bE?[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}\b/ID/g;
-        s/\bS=\d+/S=N/g;
+        s/\bqueued as \w+/queued as ID/g;
+        s/\b(S|SIZE)=\d+/$1=N/g;
+        s/\b[dqt]f\d[A-L][0-9A-Z][A-Za-z0-9]{11}\b/ID/g;
         s/\b\d?[0-9A-Z][A-L][0-9A-Z][A-Za-z0-9]{8}\d{6,}\b/ID/g;
         s/\b\d[A-L][0-9A-Z][A-Za-z0-9]{11}\b/ID/g;
         s/\b[0-9A-F]{8,12}\b(?:\*(?= ))?/ID/g;
@@ -183,13 +224,41 @@ sub said {
     return $text;
 }
 
+# Sendmail refuses who talks before he is asked to: a client that waits.
+my $talk = <<'PERL';
+use IPC::Open2;
+my @in = <STDIN>;
+my $pid = open2(my $out, my $in, @ARGV);
+$SIG{PIPE} = 'IGNORE';
+$in->autoflush(1);
+sub reply {
+    while (defined(my $line = <$out>)) {
+        print $line;
+        last if $line !~ /^\d{3}-/;
+    }
+}
+reply();
+my $data = 0;
+for my $line (@in) {
+    print $in $line;
+    $data = 0 if $line eq ".\r\n";
+    reply() if !$data;
+    $data = 1 if $line eq "DATA\r\n";
+}
+close $in;
+print <$out>;
+waitpid $pid, 0;
+exit $? >> 8;
+PERL
+
 # as a caller that knows sendmail by the name $as
 sub call {
     my ($user, $program, $as, $in, @args) = @_;
     my ($status, $out, $err) = run({in => $in, timeout => 60, user => $user,
         cwd => '/', env => {USER => $user, LOGNAME => $user,
-            HOME => "/home/$user"}}, 'bash', '-c', 'exec -a "$0" "$@"', $as,
-        $program, @args);
+            HOME => "/home/$user"}},
+        @args == 1 && $args[0] eq '-bs' ? ($^X, '-e', $talk) : (),
+        'bash', '-c', 'exec -a "$0" "$@"', $as, $program, @args);
     return "status $status\n" . said($out) . "--\n" . said($err);
 }
 
@@ -334,8 +403,9 @@ sub outcome {
     my %before = map { my $u = $_; ($u => scalar(my @m = mailbox($u))) } @users;
     my $said = call($user, $program, $as // '/usr/sbin/sendmail', $in, @args);
     wait_for(\&mta_idle, "$name: an empty queue", 60)
-        or BAIL_OUT(join '', map { (run(@$_))[1] } ['mailq', '-v'],
-            ['sh', '-c', "tail -20 /var/log/mail* /var/log/exim4/mainlog"]);
+        or diag(join '', map { (run(@$_))[1] } ['mailq', '-v'],
+            ['sh', '-c', "tail -20 /var/log/mail* /var/log/exim4/mainlog; ps ax"]),
+            BAIL_OUT("$name: the queue is not empty");
     my @mails;
     for my $u (@users) {
         my @all = mailbox($u);
@@ -358,6 +428,59 @@ sub compare {
     my @bad = grep { (() = /^Mail-Origin: v=1; id=/mg) != 1 } @ours;
     is scalar(@bad), 0, "$name: stamped, once" or diag(@bad);
     return scalar @ours;
+}
+
+# What came without us is seen in the server's own log, and nothing else.
+sub unrecorded {
+    my $log = $mta eq 'exim' ? '/var/log/exim4/mainlog' : '/var/log/maillog';
+    my $real = '/usr/sbin/sendmail.real';
+    my $mail = sub { "Message-ID: <$_[0]\@x.example>\nSubject: u\n\nu\n" };
+    run('truncate', '-s', '0', $log);
+    call('alice', $real, 'sendmail', $mail->('past'), '-i', 'bob');
+    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('through'), '-i',
+        'bob');
+    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('replayed'), '-i',
+        'bob');
+    call('alice', $real, 'sendmail', $mail->('replayed'), '-i', 'bob');
+    call('alice', '/usr/sbin/sendmail', 'sendmail', "Subject: u\n\nu\n", '-i',
+        'bob');
+    call('bob', $real, 'sendmail', "Subject: u\n\nu\n", '-i', 'alice');
+    call('alice', '/usr/sbin/sendmail', 'sendmail', "EHLO x\r\n"
+        . $smtp =~ s/Subject/Message-ID: <bs\@x.example>\r\nSubject/r
+        . "QUIT\r\n", '-bs');
+    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('bounced'), '-oem',
+        '-i', 'nobodyhere');
+    my $s = IO::Socket::INET->new('127.0.0.1:25') or BAIL_OUT("smtp: $!");
+    my $say = sub { print $s "$_[0]\r\n" if @_; readline $s };
+    $say->();
+    $say->($_) for 'HELO x', 'MAIL FROM:<bob@localhost>',
+        'RCPT TO:<alice@localhost>', 'DATA',
+        "Message-ID: <smtp\@x.example>\r\n\r\nx\r\n.", 'QUIT';
+    close $s;
+    wait_for(\&mta_idle, 'an empty queue', 60);
+    my ($status, $out, $err) = run($MAILORIGIN, qw(log --unrecorded --json),
+        $log);
+    is $status, 0, 'log --unrecorded: found' or diag($err);
+    my %uid = map { $_ => scalar getpwnam $_ } qw(alice bob);
+    my @got = map { JSON::PP::decode_json($_) } split /\n/, $out;
+    is join("\n", sort map { my $m = $_; join ' ', $m->{taken},
+            $m->{uid} // '-', ($m->{message_id} // '') =~ /^(\w+)\@x\.example$/ ? $1
+            : 'made' } @got),
+        join("\n", "local $uid{alice} past", "local $uid{alice} replayed",
+            "local $uid{bob} made", 'smtp - smtp'), 'just what came past us'
+        or diag($out, slurp($log));
+    is scalar(grep { $_->{mta} eq $mta && $_->{time} =~ /^2\d{3}-.*Z$/ } @got),
+        scalar(@got), 'with its MTA and time';
+    my ($id) = map { $_->{queue_id} } grep { ($_->{message_id} // '') =~ /^past/ } @got;
+    $id //= 'none';
+    like slurp($log), qr/\b\Q$id\E\b.*past\@x\.example/, 'and queue id';
+    ($status, $out) = run($MAILORIGIN, qw(log --unrecorded --uid), $uid{bob},
+        $log);
+    like $out, qr/\A\S+ \S+ $mta \w[-\w]+ local uid=$uid{bob} from=<[^\n]*\n\z/,
+        'the filter --uid, as text';
+    is((run($MAILORIGIN, qw(log --unrecorded --since), '@1', '--until', '@2',
+        $log))[0], 1, 'the filter --until: nothing');
+    is((run($MAILORIGIN, qw(log --unrecorded /nowhere)))[0], 2, 'no such log');
 }
 
 sub mta_test {
@@ -384,13 +507,16 @@ sub mta_test {
     # a bounce brings the field back
     my $before = @{[mailbox('carol')]};
     call('carol', '/usr/sbin/sendmail', 'sendmail', "Subject: lost\n\nx\n",
-        '-i', 'nobodyhere');
-    my $bounce = wait_for(sub { (mailbox('carol'))[$before] }, 'a bounce', 60);
+        '-oem', '-i', 'nobodyhere');
+    wait_for(sub { mta_idle() && (mailbox('carol'))[$before] }, 'a bounce', 60);
+    my $bounce = (mailbox('carol'))[$before] // '';
     my ($status, $out, $err) = run({in => $bounce}, $MAILORIGIN, 'trace',
         '--json', '-');
     is $status, 0, 'trace opens the bounce' or diag($bounce, $err);
     like $out, qr/"verdict":"none"/, 'and shows its verdict';
     like $out, qr/"uid":"?@{[scalar getpwnam 'carol']}\b/, 'and who it was';
+
+    unrecorded();
 
     # the server is down, and is started by us
     mta_stop();

@@ -25,7 +25,17 @@ mount -t overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" \
     mo-overlay "$work/root"
 root=$work/root
 mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
+# with room for a /dev/log of the test's own
+mkdir "$work/dev"
+mount -t tmpfs -o mode=755 mo-dev "$work/dev"
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty \
+    "$work/dev/"
+ln -s /proc/self/fd "$work/dev/fd"
+ln -s pts/ptmx "$work/dev/ptmx"
+mkdir "$work/dev/pts" "$work/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=666 mo-pts "$work/dev/pts"
+mount -t tmpfs -o mode=1777 mo-shm "$work/dev/shm"
+mount --rbind "$work/dev" "$root/dev"
 printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
 # Sendmail's package waits a minute for a full host name, and makes
