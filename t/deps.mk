@@ -35,4 +35,5 @@ DEPS_BENCH = \
 	jq \
 	mawk \
 	valgrind \
+	apache2-utils \
 	hyperfine
