@@ -52,6 +52,17 @@ is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'hour', @log)),
     '2026-11-24 08:00 +0000:50 2026-11-24 09:00 +0000:51', 'by hour');
 is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'verdict', '-n', 1, @log)),
     'verified:100', 'by verdict, the first');
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'client', @log)),
+    '192.0.2.1:100 :1', 'by client');
+is(join(' ', map {"$_->{key}:$_->{count}"} top('--by', 'uri', @log)),
+    ':101', 'by uri, which none has');
+is((top('--by', 'script', '--uid', 1000, @log))[0]{count}, 10, 'by one field, filtered by another');
+is((top('--by', 'verdict', '--since', '2026-11-24 09:00', @log))[0]{count}, 50, 'since');
+for my $ext ('zst', 'gz') {
+    my ($st, $o) = run('sh', '-c', "test -e $dir/mail.log.$ext");
+    is($st, 0, "there is a .$ext");
+    is((top('--by', 'vhost', '--log', "$dir/mail.log.$ext"))[0]{count}, 75, ".$ext");
+}
 is((top('--by', 'vhost', '--script', '/s1', @log))[0]{count}, 15, 'filtered');
 is((run($MAILORIGIN, 'top', '--by', 'moon', @log))[0], 2, '--by moon');
 is((run($MAILORIGIN, 'top', '--vhost', 'none.example', @log))[0], 1, 'nothing');
