@@ -85,7 +85,7 @@ static void todo(struct picks *ps, int (*fn)(const struct pick *p))
 
 static int to_hold(const struct pick *p)
 {
-    return !p->was_held && strcmp(p->queue, "maildrop") != 0;
+    return (!p->was_held || p->half_held) && strcmp(p->queue, "maildrop") != 0;
 }
 static int to_release(const struct pick *p)
 {
@@ -183,6 +183,17 @@ static void delete_all(struct job *j, struct picks *ps)
     let_go(j, ps, is_left_held);
 }
 
+/* Sendmail's two queues make their ids each for itself. */
+static const char *seen_key(const struct job *j, const struct pick *p)
+{
+    static char key[QUEUE_ID_MAX + 600];
+
+    if (j->q->mta != MO_MTA_SENDMAIL)
+        return p->id;
+    snprintf(key, sizeof key, "%s %s", p->id, p->queue);
+    return key;
+}
+
 /* Counts what became of them, but for those that are tried again: how many. */
 static size_t count(struct job *j, const struct picks *ps, int again,
                     struct queue_seen **busy)
@@ -208,7 +219,7 @@ static size_t count(struct job *j, const struct picks *ps, int again,
             break;
         case PICK_BUSY:
             if (again) {
-                n += (size_t)queue_seen_add(busy, ps->p[i]->id);
+                n += (size_t)queue_seen_add(busy, seen_key(j, ps->p[i]));
                 continue;
             }
             j->failed++;
@@ -288,12 +299,13 @@ static int is_useful(void *arg, const struct pick *p)
     const struct job *j = arg;
 
     return j->act == ACT_RELEASE ? p->was_held
-           : j->act == ACT_HOLD  ? !p->was_held
+           : j->act == ACT_HOLD  ? !p->was_held || p->half_held
                                  : 1;
 }
 
 /* a mail that was not there yet, or one to try again */
 struct fresh {
+    const struct job *j;
     struct queue_seen *seen, *busy;
     size_t again;
 };
@@ -301,9 +313,9 @@ static int is_fresh(void *arg, const struct pick *p)
 {
     struct fresh *f = arg;
 
-    if (queue_seen_add(&f->seen, p->id))
+    if (queue_seen_add(&f->seen, seen_key(f->j, p)))
         return 1;
-    if (!queue_seen_has(f->busy, p->id))
+    if (!queue_seen_has(f->busy, seen_key(f->j, p)))
         return 0;
     f->again++;
     return 1;
@@ -333,7 +345,7 @@ static void say(const struct job *j)
 static int act(struct job *j, const struct pick_options *o)
 {
     const struct timespec pause = {0, BUSY_PAUSE};
-    struct fresh f = {0};
+    struct fresh f = {.j = j};
     size_t waiting = 0;
     int round, rounds = ROUNDS, tries = 0, rc = CLI_TROUBLE;
 
@@ -351,7 +363,7 @@ static int act(struct job *j, const struct pick_options *o)
             picks_say_trouble(j->c, &ps);
         /* those to try again are on the list already */
         for (i = 0; i < ps.n; i++)
-            if (!queue_seen_has(f.seen, ps.p[i]->id))
+            if (!queue_seen_has(f.seen, seen_key(j, ps.p[i])))
                 pick_print(j->c, j->q, ps.p[i]);
         f.again = 0;
         keep(&ps, is_fresh, &f);

@@ -115,7 +115,8 @@ void queue_mail_init(struct queue_mail *m, enum mo_mta mta)
     m->subject[0] = m->message_id[0] = 0;
     m->queue = "";
     m->time_us = m->size = 0;
-    m->rcpts_cut = m->held = m->bounce = m->has_stamp = m->has_sender = 0;
+    m->rcpts_cut = m->held = m->half_held = m->bounce = m->has_stamp =
+        m->has_sender = 0;
     m->nrcpt = 0;
     m->stamp.id[0] = m->stamp.seal[0] = m->stamp.tag = 0;
 }
@@ -436,6 +437,7 @@ int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
                                      : strerror(errno));
         return 0;
     }
+    m.half_held = q->mta == MO_MTA_SENDMAIL && m.held && !held;
     m.held |= held;
     st->seen++;
     return fn(arg, &m);

@@ -51,6 +51,8 @@ struct queue_mail {
     uint64_t time_us; /* arrival */
     uint64_t size; /* bytes of the message, about */
     int held; /* on hold, frozen, quarantined */
+    int half_held; /* by its text, but not by its name: Sendmail's, or purge,
+                    * was killed in between */
     int bounce; /* the stamp is that of the mail that bounced */
     int has_stamp;
     int has_sender; /* "" with has_sender: the null sender */

@@ -417,7 +417,7 @@ static int copy_file(const char *path, int dirfd, const char *name)
     int in, out, saved;
     ssize_t n = -1, w;
 
-    in = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    in = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (in < 0)
         return -1;
     out = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -482,6 +482,7 @@ static int act_save_pick(struct queue *q, const struct pick *p, int dirfd)
 
 int act_save(struct queue *q, struct picks *ps, const char *save)
 {
+    struct stat st;
     size_t i;
     int dirfd;
 
@@ -492,6 +493,16 @@ int act_save(struct queue *q, struct picks *ps, const char *save)
     dirfd = open(save, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0) {
         mo_error("--save %s: %s", save, strerror(errno));
+        return -1;
+    }
+    /* whoever can write there could take the copies away again, or put
+     * others in their place */
+    if (fstat(dirfd, &st) < 0 || (st.st_uid != geteuid() && st.st_uid != 0) ||
+        (st.st_mode & 022)) {
+        mo_error("--save %s: others may write there; name a folder that is "
+                 "root's alone, or a new one",
+                 save);
+        close(dirfd);
         return -1;
     }
     for (i = 0; i < ps->n; i++) {

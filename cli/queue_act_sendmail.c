@@ -94,6 +94,25 @@ static char *rewrite(int fd, int hold, size_t *len)
     return NULL;
 }
 
+/* A tfID that is there is left from a process that was killed, ours or
+ * Sendmail's, if nobody has it locked: it is made under the lock of qfID, and
+ * that is ours now. */
+static int create(const char *tf, mode_t mode)
+{
+    int fd, old;
+
+    fd = open(tf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd >= 0 || errno != EEXIST)
+        return fd;
+    old = open(tf, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (old < 0)
+        return -1;
+    if (lock(old) == 0 && unlink(tf) == 0)
+        fd = open(tf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    close(old);
+    return fd;
+}
+
 /* under its new name, with its first letter and contents changed */
 static int change(struct pick *p, int fd, int hold)
 {
@@ -112,8 +131,7 @@ static int change(struct pick *p, int fd, int hold)
         free(text);
         return -1;
     }
-    /* Sendmail's own, of a moment ago: leave it */
-    out = open(tf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777);
+    out = create(tf, st.st_mode & 0777);
     if (out < 0) {
         free(text);
         return -1;

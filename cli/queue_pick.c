@@ -311,6 +311,7 @@ static int add(void *arg, struct queue_mail *m)
     p->time_us = m->time_us;
     p->size = m->size;
     p->was_held = m->held;
+    p->half_held = m->half_held;
     p->bounce = m->bounce;
     p->nrcpt = m->nrcpt;
     p->rcpts_cut = m->rcpts_cut;

@@ -32,6 +32,7 @@ struct pick {
     char *path;
     uint64_t time_us, size;
     int was_held; /* before we came */
+    int half_held;
     int bounce;
     unsigned nrcpt;
     int rcpts_cut;

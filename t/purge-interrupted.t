@@ -131,10 +131,20 @@ is($rc, 2, 'a full disk for the report');
 like($err, qr/standard output: .*nothing is changed/, '... is told');
 is(scalar(keys %{left()}), 7, '... and nothing deleted');
 
+# copies go where no one else can touch them
+fill();
+mkdir "$p->{dir}/shared";
+chmod 01777, "$p->{dir}/shared";
+($rc, $out, $err) = run(@purge, '--save', "$p->{dir}/shared");
+is($rc, 2, 'a folder for the copies that others may write to');
+like($err, qr/others may write there/, '... is told');
+is(scalar(keys %{left()}), 7, '... and nothing deleted');
+is(scalar(() = $p->ids('hold')), 0, '... or left on hold');
+
 # no copy, no deletion
 my $small = "$p->{dir}/small";
 mkdir $small;
-system('mount', '-t', 'tmpfs', '-o', 'size=16k', 'mo', $small) == 0 or die;
+system('mount', '-t', 'tmpfs', '-o', 'size=16k,mode=700', 'mo', $small) == 0 or die;
 fill();
 ($rc, $out, $err) = run(@purge, '--save', $small);
 is($rc, 2, 'a full folder for the copies');
@@ -148,5 +158,61 @@ is(scalar(() = $p->ids('hold')), 0, '... nothing stays on hold');
 closedir $d;
 run('umount', $small);
 like($out, qr/: no copy in \S+: No space left on device$/m, '... told by id');
+
+# Sendmail's queue has no program that takes exact ids: what purge does there
+# itself, killed at each call.  Each mail is whole under one name, or gone and
+# told, and the next purge goes on from there.
+my $queue = scratch() . '/mqueue';
+my ($qf) = grep {slurp($_) =~ /^S.*hacked/m} glob "$SRC/t/data/queues/sendmail/mqueue/qf*";
+my ($other_qf) = grep {slurp($_) =~ /^S.*site1/m} glob "$SRC/t/data/queues/sendmail/mqueue/qf*";
+my @ids = map {"6AO8waAA00000$_"} 1 .. 3;
+sub fill_sendmail {
+    my ($held) = @_;
+    run('rm', '-rf', $queue);
+    mkdir $queue;
+    for (map {[$_, $qf]} @ids) {
+        my ($id, $from) = @$_;
+        spew("$queue/" . ($held ? 'hf' : 'qf') . $id, $held
+            ? slurp($from) =~ s/^S/qheld by a test\nS/mr : slurp($from), 0600);
+        spew("$queue/df$id", slurp($from =~ s/qf(?=[^\/]*$)/df/r), 0600);
+    }
+    spew("$queue/qf6AO8waBB000001", slurp($other_qf), 0600);
+}
+for my $what ([[], 0, 'deleting'], [['--hold'], 0, 'holding'],
+    [['--release'], 1, 'releasing']) {
+    my ($args, $held, $name) = @$what;
+    my @cmd = ($MAILORIGIN, qw(purge --mta sendmail --queue-dir), $queue,
+        qw(--vhost hacked.example --yes), @$args);
+    fill_sendmail($held);
+    ($rc, $out, $err) = run('strace', '-o', $trace, @cmd);
+    is($rc, 0, "Sendmail: $name in peace") or diag($out, $err);
+    @calls = split /\n/, slurp($trace);
+    ($first) = grep {$calls[$_] =~ /^write\(1,/} 0 .. $#calls;
+    %nth = ();
+    @place = map {/^(\w+)\(/ ? [$1, ++$nth{$1}] : ['exit_group', 1]} @calls;
+    $step = $SAN ? 20 : int((@calls - $first) / 45) || 1;
+    ($bad, $runs) = ('', 0);
+    for (my $n = $first - 1; $n <= $#calls; $n += $step) {
+        my ($call, $count) = @{$place[$n]};
+        fill_sendmail($held);
+        my ($st, $o) = run('strace', '-o', '/dev/null', '-e',
+            "inject=$call:signal=SIGKILL:when=$count", @cmd);
+        for my $id (@ids) {
+            my @at = grep {-e "$queue/$_$id"} qw(qf hf);
+            my $whole = @at == 1 && -e "$queue/df$id"
+                && slurp("$queue/$at[0]$id") =~ /^V.*^S.*^\.\n\z/ms;
+            my $told = !@at && $name eq 'deleting' && $o =~ /^$id /m;
+            $bad .= "call $n ($calls[$n]): $id @at\n" if !$whole && !$told;
+        }
+        $bad .= "call $n: another's\n" if !-e "$queue/qf6AO8waBB000001";
+        my ($again, undef, $e) = run(@cmd);
+        $bad .= "call $n: again: $again $e\n" if $again > 1;
+        my @now = map {m{/([a-z])f\w+$}} grep {!/BB/} glob "$queue/[hqt]f*";
+        my $want = $name eq 'deleting' ? '' : $name eq 'holding' ? 'hhh' : 'qqq';
+        $bad .= "call $n: then @now\n" if join('', @now) ne $want;
+        $runs++;
+    }
+    is($bad, '', "... killed at $runs places: none lost, and it can go on");
+}
 
 done_testing;
