@@ -256,7 +256,7 @@ sub call {
     my ($user, $program, $as, $in, @args) = @_;
     my ($status, $out, $err) = run({in => $in, timeout => 60, user => $user,
         cwd => '/', env => {USER => $user, LOGNAME => $user,
-            HOME => "/home/$user"}},
+            HOME => (getpwnam $user)[7]}},
         @args == 1 && $args[0] eq '-bs' ? ($^X, '-e', $talk) : (),
         'bash', '-c', 'exec -a "$0" "$@"', $as, $program, @args);
     return "status $status\n" . said($out) . "--\n" . said($err);
