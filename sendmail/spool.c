@@ -1,6 +1,6 @@
 /*
  * The message, kept until there is a verdict: in memory while it is small,
- * then in a memfd, from SPILL_AT on in a file without a name.  Room is left
+ * then in a memfd, past SPILL_AT in a file without a name.  Room is left
  * in front, so that the field is put there without copying the message.
  *
  * What is read is what the MTA would have read: to the end, or through the
@@ -22,7 +22,9 @@
 #define CHUNK (128 * 1024)
 #define PIPE_SIZE (1024 * 1024)
 #define PIECE (4 * 1024 * 1024)
-#define SPILL_AT (64LL * 1024 * 1024)
+/* What of a mail may stay in memory.  A copy costs less into a file than into
+ * a memfd, so that to begin with the one and go on with the other is no loss. */
+#define SPILL_AT (4LL * 1024 * 1024)
 
 _Static_assert(SM_ROOM >= MO_HEADER_MAX + 1024, "the field needs its room");
 
@@ -57,6 +59,12 @@ static int nameless_file(void)
 static int open_spool(struct sm_spool *s)
 {
     sm_limits_size();
+    if (s->large) {
+        s->fd = nameless_file();
+        s->spilled = s->fd >= 0;
+        if (s->fd >= 0)
+            return 0;
+    }
     s->fd = memfd_create("mail", MFD_CLOEXEC);
     if (s->fd < 0 && errno == EMFILE && sm_limits_files())
         s->fd = memfd_create("mail", MFD_CLOEXEC);
@@ -71,16 +79,11 @@ static int open_spool(struct sm_spool *s)
     return s->fd < 0 ? -1 : 0;
 }
 
-/* From the memfd into a file; 0 where it is there afterwards.  Once only. */
-static int spill(struct sm_spool *s)
+/* What there is goes into fd, which is the spool then; else fd is closed. */
+static int move_to(struct sm_spool *s, int fd)
 {
     off_t from = s->start;
-    int fd;
 
-    if (s->spilled)
-        return -1;
-    s->spilled = 1;
-    fd = nameless_file();
     if (fd < 0 || lseek(fd, s->start, SEEK_SET) < 0)
         goto failed;
     while (from < s->end) {
@@ -100,13 +103,29 @@ failed:
     return -1;
 }
 
-/* no room in memory: is there some on disk? */
+/* From the memfd into a file; 0 where it is there afterwards.  Once only. */
+static int spill(struct sm_spool *s)
+{
+    if (s->spilled)
+        return -1;
+    s->spilled = 1;
+    return move_to(s, nameless_file());
+}
+
+/* No room in memory: is there some on disk?  And the other way round, once. */
 static int more_room(struct sm_spool *s)
 {
     int saved = errno;
 
-    if ((saved == ENOSPC || saved == ENOMEM) && spill(s) == 0)
-        return 1;
+    if (saved == ENOSPC || saved == ENOMEM || saved == EDQUOT) {
+        if (spill(s) == 0)
+            return 1;
+        if (!s->returned) {
+            s->returned = 1;
+            if (move_to(s, memfd_create("mail", MFD_CLOEXEC)) == 0)
+                return 1;
+        }
+    }
     errno = saved;
     return 0;
 }
@@ -340,6 +359,20 @@ void sm_spool_start(struct sm_spool *s)
     s->first_known = 0;
     s->last = 0;
     s->spilled = 0;
+    s->large = s->returned = 0;
+}
+
+/* Is stdin a file with so much left that the spool will be one too? */
+static int is_large(void)
+{
+    struct stat st;
+    off_t at;
+
+    if (fstat(STDIN_FILENO, &st) < 0 || !S_ISREG(st.st_mode) ||
+        st.st_size <= SPILL_AT)
+        return 0;
+    at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    return at >= 0 && st.st_size - at > SPILL_AT;
 }
 
 int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
@@ -348,6 +381,7 @@ int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
     int reading = 0;
 
     sm_spool_start(s);
+    s->large = is_large();
     s->dots = m->dots;
     mo_head_start(&s->head, header_name);
     s->head.from = m->from;

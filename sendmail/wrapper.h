@@ -133,7 +133,9 @@ struct sm_spool {
     int dot_state;
     int first_known;
     char last; /* byte of the input before this piece */
-    int spilled;
+    int spilled; /* or tried to */
+    int returned; /* to a memfd, the disk being full */
+    int large; /* known from the beginning: into a file at once */
 };
 /*
  * Reads stdin to its end, or to the lone dot.  Returns 0, or -1 with one line

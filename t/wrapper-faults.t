@@ -330,4 +330,25 @@ for my $way (qw(small large pipe bs)) {
     is $st // '', 0, '200 MB from a pipe';
     cmp_ok $peak, '<', 20_000, "$peak KiB of its own memory";
 }
+
+# ---- past 4 MiB the mail is on disk; where that is full, in memory after all
+{
+    my $big = $small . ('z' x 76 . "\n") x 100_000;
+    spew("$dir/big", $big);
+    spew("$dir/where", "#!/bin/sh\nreadlink /proc/self/fd/0; "
+        . "exec @{[$sink->path]} \"\$@\"\n", 0755);
+    for my $var ('', 'size=4500k', 'size=100k', 'size=4100k') {
+        run('mount', '-t', 'tmpfs', '-o', $var, 'mo-test', '/var/tmp') if $var;
+        for my $how ('"$0" -t -i <"$1"', 'cat "$1" | "$0" -t -i') {
+            $r->conf("sendmail $dir/where\n");
+            my ($status, $out, $err) = run('sh', '-c', $how, $WRAPPER,
+                "$dir/big");
+            is "$status$err", '0', "7.7 MB, /var/tmp $var, $how";
+            like $out, $var ? qr{\A/memfd:mail} : qr{\A/var/tmp/#},
+                '… it is kept where there is room';
+            is join(' ', arrived($big)), ' 1', '… and arrives';
+        }
+        run('umount', '/var/tmp') if $var;
+    }
+}
 done_testing;
