@@ -84,7 +84,7 @@ for my $with (1, 0) {
         is_deeply([sort keys %stamped], ['forge', 'late'],
             'stamped where a token was shown');
     }
-    $row->done($with ? 'verified' : 'mail goes, unstamped', needs => $with
+    $row->done($with ? 'verified' : 'mail goes, on no record', needs => $with
         ? 'the recorder\'s folder bind-mounted into the chroot' : 'nothing');
     $row->stop;
     $fpm->stop;

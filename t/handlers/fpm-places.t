@@ -54,7 +54,8 @@ for (['pm = ondemand', 36, 'unix', 0], ['pm = ondemand', 36, 'tcp', 0],
     $row->put('s.php', $row->php);
     note("$what, $listen, ", $kept ? 'kept' : 'fresh');
     $row->steal('/s.php');
-    $row->fire('/s.php', modes => [qw(direct plain clear direct forge late
+    $row->fire('/s.php', count => $listen eq 'tcp' ? 80 : 200,
+        modes => [qw(direct plain clear direct forge late
         direct now nofd put)]);
     my @j = $row->verdicts(direct => 'verified', plain => 'verified',
         clear => 'verified', forge => 'verified', late => 'conflict',
