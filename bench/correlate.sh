@@ -143,7 +143,7 @@ row 'mailorigin trace' "$tmp/one" "$b"
 row 'rg --no-mmap -F' "$tmp/rg1" "$b" "$(col "$tmp/one" 2)"
 echo "rg needs $(ratio "$(col "$tmp/rg1" 1)" "$(col "$tmp/one" 1)") times our wall time"
 echo
-for i in $(seq 3); do
+for _ in $(seq 3); do
 	join "$tmp/t1" 1 "$tmp/access.log"
 	join "$tmp/t2" 2 "$tmp/access.log"
 done
@@ -159,7 +159,7 @@ echo "### top over $records records"
 "$BENCH/logs" --records "$records" >"$tmp/mail.log"
 b=$(size "$tmp/mail.log")
 warm "$tmp/mail.log"
-for i in $(seq 3); do
+for _ in $(seq 3); do
 	cost "$tmp/top" "$MAILORIGIN" top --by script --log "$tmp/mail.log"
 	cost "$tmp/mawk2" mawk -F '"script":"' \
 		'{ split($2, a, "\""); n[a[1]]++ } END { for (k in n) print n[k], k }' \
