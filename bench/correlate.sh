@@ -132,7 +132,7 @@ line=$(sed -n 70000p "$tmp/mail.log")
 printf '%s\n' "$line" >"$tmp/one.log"
 mid=$(printf '%s\n' "$line" | sed 's/.*"id":"\([0-9a-f]*\)","host.*/\1/')
 rid=$(printf '%s\n' "$line" | sed 's/.*"request_id":"\([^"]*\)".*/\1/')
-for i in $(seq "$runs"); do
+for _ in $(seq "$runs"); do
 	cost "$tmp/one" "$MAILORIGIN" trace --json --id "$mid" --log "$tmp/one.log" \
 		--access-log "$tmp/access.log" --log-format "$format"
 	grep -q '"exact"' "$tmp/out" || echo "not found"
