@@ -58,7 +58,7 @@ apt-get -qq "$@" update || exit 0
 v=$(versions "$@" | grep -vxF "$(versions)" | head -n 1)
 [ -z "$v" ] || get "$v" "$@"
 SH
-    if (!$ENV{MO_RELEASES}) {
+    if (!$^C && !$ENV{MO_RELEASES}) {
         require File::Temp;
         my $dir = File::Temp::mkdtemp('/tmp/mo-releases.XXXXXX');
         chmod 0755, $dir;
