@@ -69,7 +69,7 @@ join() {
 	cost "$1" "$MAILORIGIN" log --access --json --threads "$2" \
 		--log "$tmp/mail.log" --access-log "$3" --log-format "$format"
 }
-for i in $(seq "$runs"); do
+for _ in $(seq "$runs"); do
 	join "$tmp/ours" 1 "$tmp/access.log"
 	cost "$tmp/mawk" mawk -f "$tmp/join.awk" "$tmp/ids" "$tmp/access.log"
 	cost "$tmp/grep" env LC_ALL=C grep -F -f "$tmp/ids" "$tmp/access.log"
@@ -88,7 +88,7 @@ gzip -6 -k "$tmp/access.log"
 touch -r "$tmp/access.log" "$tmp/access.log.gz"
 rm "$tmp/ours" "$tmp/access.log"
 warm "$tmp/access.log.gz"
-for i in $(seq "$runs"); do
+for _ in $(seq "$runs"); do
 	join "$tmp/ours" 1 "$tmp/access.log.gz"
 	cost "$tmp/zcat" sh -c "zcat $tmp/access.log.gz |
 		mawk -f $tmp/join.awk $tmp/ids -"

@@ -35,7 +35,7 @@ cpu() { awk '{ s += $2 } END { printf "%.3f", s / NR }' "$tmp/t.$1"; }
 faults() { cut -d ' ' -f 3 "$tmp/t.$1" | median; }
 
 start_recorder "$sink"
-for round in $(seq "$ROUNDS"); do
+for _ in $(seq "$ROUNDS"); do
 	runs noop 40 /dev/null "$sink"
 	for size in small large; do
 		[ $size = small ] && n=40 || n=5
