@@ -183,7 +183,7 @@ sub send_all {
         my $said = '';
         for my $n (1 .. $mails) {
             my ($status, $out, $err) = run({user => 'carol', cwd => '/',
-                env => {HOME => '/home/carol', USER => 'carol',
+                env => {HOME => (getpwnam 'carol')[7], USER => 'carol',
                     LOGNAME => 'carol', LC_ALL => 'C.UTF-8'}, in => ''}, @cmd,
                 $n);
             $said .= "status $status\n$out$err";
