@@ -510,6 +510,11 @@ int act_save(struct queue *q, struct picks *ps, const char *save)
 
         if (!ps->p[i]->todo || act_save_pick(q, ps->p[i], dirfd) == 0)
             continue;
+        if (errno == ENOENT && access(ps->p[i]->path, F_OK) < 0 &&
+            errno == ENOENT) { /* the MTA took it meanwhile */
+            pick_fail(ps->p[i], PICK_GONE, NULL);
+            continue;
+        }
         snprintf(why, sizeof why, "no copy in %.100s: %s", save,
                  strerror(errno));
         pick_fail(ps->p[i], PICK_FAILED, why);
