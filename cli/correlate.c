@@ -159,23 +159,6 @@ static int line_time(void *arg, const char *line, size_t len, uint64_t *us)
     return log_format_time(arg, line, len, us);
 }
 
-/* The first want that is not before us. */
-static size_t first_from(const struct plan *p, uint64_t us)
-{
-    size_t lo = 0, hi = p->nlist, mid;
-
-    while (lo < hi) {
-        mid = lo + (hi - lo) / 2;
-        if (p->list[mid]->time_us < us) {
-            lo = mid + 1;
-        }
-        else {
-            hi = mid;
-        }
-    }
-    return lo;
-}
-
 static void add_part(struct plan *p, const struct part *part)
 {
     struct search *s = &p->s;
@@ -308,7 +291,7 @@ static int one_file(struct plan *p, struct cli_file *file)
     int timed, rc = 1, say = p->slack == NEAR;
 
     /* what was requested after its last write is in a later one */
-    b = first_from(p, file->mtime_us + TICK);
+    b = want_first(p->list, 0, p->nlist, file->mtime_us + TICK);
     if (b == 0) {
         return 0;
     }

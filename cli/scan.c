@@ -72,14 +72,14 @@ static void hit(struct scan *n, struct cli_want *w, const char *line,
     pthread_mutex_unlock(&n->s->lock);
 }
 
-/* The first want of the part that is not before us. */
-static size_t first_from(const struct part *p, uint64_t us)
+size_t want_first(struct cli_want *const *list, size_t from, size_t to,
+                  uint64_t us)
 {
-    size_t lo = p->from, hi = p->to, mid;
+    size_t lo = from, hi = to, mid;
 
     while (lo < hi) {
         mid = lo + (hi - lo) / 2;
-        if (p->list[mid]->time_us < us) {
+        if (list[mid]->time_us < us) {
             lo = mid + 1;
         }
         else {
@@ -92,7 +92,7 @@ static size_t first_from(const struct part *p, uint64_t us)
 static void compare(struct scan *n, struct want_line *wl, uint64_t from,
                     uint64_t to, const char *line, size_t len)
 {
-    size_t i = first_from(n->p, from);
+    size_t i = want_first(n->p->list, n->p->from, n->p->to, from);
 
     for (; i < n->p->to && n->p->list[i]->time_us < to; i++) {
         enum want_is is = want_is(n->p->list[i], wl);
@@ -154,7 +154,7 @@ static int is_wanted(struct scan *n, uint64_t us)
     /* neighbours are of about the same second */
     if (i < p->from || i >= p->to || p->list[i]->time_us < t ||
         (i > p->from && p->list[i - 1]->time_us >= t)) {
-        n->last = i = first_from(p, t);
+        n->last = i = want_first(p->list, p->from, p->to, t);
     }
     return i < p->to && p->list[i]->time_us < t + SECOND;
 }

@@ -46,4 +46,9 @@ void search_note(struct cli_found *f, int trouble, const char *fmt, ...)
 /* Reads all parts, with so many threads at most. */
 void scan_parts(struct search *s, unsigned threads);
 
+/* The first of list[from..to), which is by time, that is not before us; to:
+ * there is none. */
+size_t want_first(struct cli_want *const *list, size_t from, size_t to,
+                  uint64_t us);
+
 #endif
