@@ -47,6 +47,7 @@ for my $mpm (qw(prefork event)) {
         ok(wait_for(
                 sub {!grep {$status->(@{$at[0]}) != 403} 1 .. 20}, '403'),
             '... 403');
+        sleep 1; # so that a child which had no request yet looks, too
         is($status->(@$_), 403, "... $_->[0]") for @at;
         for (map {ref $_ ? $_ : [$_]} @$free) {
             is($status->(@$_), 200, "... but not $_->[0]");
@@ -55,6 +56,7 @@ for my $mpm (qw(prefork event)) {
         ok(wait_for(
                 sub {!grep {$status->(@{$at[0]}) != 200} 1 .. 20}, '200'),
             '... and unblocked again');
+        sleep 1;
     }
     $h->stop;
 }

@@ -24,15 +24,17 @@ sub ok_run {
     return $out . $err;
 }
 
-# what there is, but for what apt, dpkg and the daemons keep themselves
+# what there is where packages put files, but for what apt, dpkg and the
+# daemons keep themselves; elsewhere others on this machine are at work
 sub listing {
-    my @skip = qw(/proc /sys /dev /tmp /run /mo-debs /root /var/cache
-        /var/log /var/mail /var/lib/apt /var/lib/dpkg /var/lib/postfix
-        /var/spool/postfix /var/lib/php/sessions /etc/passwd- /etc/group-
-        /etc/shadow- /etc/gshadow- /etc/ld.so.cache /var/lib/systemd
-        /usr/share/zoneinfo /usr/include /home /var/www /etc/resolv.conf /etc/postfix);
+    my @skip = qw(/var/cache /var/tmp /var/log /var/mail /var/lib/apt
+        /var/lib/dpkg /var/lib/postfix /var/spool/postfix
+        /var/lib/php/sessions /etc/passwd- /etc/group- /etc/shadow-
+        /etc/gshadow- /etc/ld.so.cache /var/lib/systemd /usr/share/zoneinfo
+        /usr/include /usr/local /var/www /etc/resolv.conf /etc/postfix);
     push @skip, $SRC, $BUILD, $PREFIX;
-    my ($status, $out) = run({timeout => 300}, qw(find / -xdev), '(',
+    my ($status, $out) = run({timeout => 300},
+        qw(find /etc /lib /lib64 /bin /sbin /opt /srv /usr /var -xdev), '(',
         (map { ('-path', $_, '-o') } @skip), '-false', ')', '-prune', '-o',
         '(', qw(-type d -printf), '%p %y %m %u:%g\n', '-o', '-printf',
         '%p %y %m %u:%g %s %l\n', ')');
