@@ -76,22 +76,22 @@ static void forget(struct rec_proc *p, int fd)
 }
 
 /*
- * What was read a moment ago still holds: the pid that leads here was read
- * just now, so its process lives, and a pid comes back only after all others
+ * What was read a moment ago still holds: the pid that leads here has been
+ * read, so its process lived then, and a pid comes back only after all others
  * were used, which takes a hundred times as long.
  */
-static int read_cached(struct rec_proc *p, int32_t pid, uint64_t now,
+static int read_cached(struct rec_proc *p, int32_t pid, int anew,
                        struct mo_proc *out)
 {
     struct mo_proc *known = &p->known[(uint32_t)pid % REC_CACHE];
     uint64_t *when = &p->when[(uint32_t)pid % REC_CACHE];
+    uint64_t now = mo_boottime(); /* after the one that leads here was read */
     int tries;
 
-    if (known->pid == pid && now - *when < KNOWN_NS) {
+    if (known->pid == pid && !anew && now - *when < KNOWN_NS) {
         *out = *known;
         return 0;
     }
-
     for (tries = 0; tries < 2; tries++) {
         int fresh;
         int fd = cached(p, pid, 0, &fresh);
@@ -111,15 +111,15 @@ static int read_cached(struct rec_proc *p, int32_t pid, uint64_t now,
 }
 
 void rec_chain_read(struct rec_proc *p, struct rec_chain *c, int32_t pid,
-                    uint64_t now)
+                    int anew)
 {
     c->n = 0;
     c->gone = 0;
     while (pid > 0 && c->n < REC_CHAIN) {
         struct mo_proc *m = &c->p[c->n];
-        /* the first two come and go with each mail */
-        int rc = c->n < 2 ? mo_proc_read(p->fd, pid, m)
-                          : read_cached(p, pid, now, m);
+        /* the first comes and goes with each mail */
+        int rc = c->n < 1 ? mo_proc_read(p->fd, pid, m)
+                          : read_cached(p, pid, anew, m);
 
         if (rc != 0 || m->pid != pid || m->state == 'Z' || m->state == 'X' ||
             (c->n > 0 && m->start > c->p[c->n - 1].start)) {

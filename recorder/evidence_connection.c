@@ -39,7 +39,7 @@ static int is_above(struct rec *r, int32_t of, int32_t pid)
 {
     static struct rec_chain c;
 
-    rec_chain_read(&r->proc, &c, of, r->now);
+    rec_chain_read(&r->proc, &c, of, 0);
     return c.gone || rec_chain_find(&c, pid) >= 0;
 }
 

@@ -64,10 +64,10 @@ struct rec_proc {
 };
 int rec_proc_open(struct rec_proc *p);
 void rec_proc_close(struct rec_proc *p);
-/* Reads the chain from pid up to pid 1, or to the end of the array; now: boot
- * time. */
+/* Reads the chain from pid up to pid 1, or to the end of the array; anew: an
+ * ancestor that was read a moment before, too. */
 void rec_chain_read(struct rec_proc *p, struct rec_chain *c, int32_t pid,
-                    uint64_t now);
+                    int anew);
 /* Is child in the children of thread tid of process pid?  1, 0; -1: the
  * kernel does not say. */
 int rec_proc_forked(struct rec_proc *p, int32_t pid, int32_t tid,
@@ -421,6 +421,7 @@ struct rec {
     int caught_up; /* all who connected before we listened are accepted */
     unsigned nsessions, max_sessions;
     uint64_t round;
+    int busy; /* events in this round */
     uint64_t now; /* boot time at the round's begin, ns */
     struct rec_session *newest, *oldest;
     struct rec_uid *uid[REC_UIDS];

@@ -87,9 +87,10 @@ static void read_chain(struct rec *r, struct rec_session *s)
 
     if (getsockopt(s->source.fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) != 0)
         pidfd = -1;
-    /* a parent that ends meanwhile leaves its child to another */
+    /* a parent that ends meanwhile leaves its child to another: what was read
+     * before does not tell */
     for (tries = 0; tries < 3; tries++) {
-        rec_chain_read(&r->proc, c, s->pid, r->now);
+        rec_chain_read(&r->proc, c, s->pid, tries > 0);
         if (!c->gone)
             break;
     }
