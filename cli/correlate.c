@@ -9,7 +9,6 @@
  * where a line is WANT_SLOW later than its mail; what is not found there is
  * looked for again in a wider stretch.
  */
-#include "lines.h"
 #include "search.h"
 #include "want.h"
 
@@ -21,25 +20,6 @@
 #include <unistd.h>
 
 #include "mo_msg.h"
-
-#define TICK (2 * SECOND) /* file times are coarser than ours */
-#define NEAR (10 * SECOND) /* a place of 32 lines is that well ordered … */
-#define FAR (WANT_SLOW + 60 * SECOND) /* … or else that well */
-#define PIECE (32ull << 20) /* bytes that are worth a thread of their own */
-
-struct plan {
-    struct cli *c;
-    struct search s;
-    struct sources src;
-    struct cli_want **by_vhost; /* all wants, by vhost, then time */
-    size_t n;
-    struct cli_want **list; /* the source's, by time */
-    size_t nlist;
-    struct cli_want ***lists; /* of all sources */
-    uint64_t slack;
-    struct source *of; /* the source */
-    unsigned threads;
-};
 
 void search_note(struct cli_found *f, int trouble, const char *fmt, ...)
 {
@@ -121,11 +101,37 @@ static void mark_homeless(struct plan *s)
     }
 }
 
+/* What a jump may have passed over has no hits yet in that log. */
+static void unhit(struct cli_want *w, const void *source)
+{
+    struct cli_hit **p = &w->hits, *h;
+
+    w->nhits = 0;
+    while ((h = *p) != NULL) {
+        if (h->source == source) {
+            *p = h->next;
+            free(h);
+            continue;
+        }
+        w->nhits++;
+        p = &h->next;
+    }
+}
+
 static void choose(struct plan *s, const struct source *src)
 {
-    size_t i, v, from, to;
+    size_t i, v, from, to, which = (size_t)(src - s->src.s);
 
     s->nlist = 0;
+    if (s->round == AGAIN) {
+        s->list = s->left[which];
+        s->left[which] = NULL;
+        s->nlist = s->list ? s->nleft[which] : 0;
+        for (i = 0; i < s->nlist; i++) {
+            unhit(s->list[i], src);
+        }
+        return;
+    }
     if ((s->list = calloc(2 * s->n + 1, sizeof(*s->list))) == NULL) {
         s->s.rc = -1;
         return;
@@ -142,7 +148,7 @@ static void choose(struct plan *s, const struct source *src)
         }
     }
     qsort(s->list, s->nlist, sizeof(*s->list), by_time);
-    if (s->slack == FAR) { /* the second time only what was not found */
+    if (s->round == WIDE) { /* only what was not found */
         for (i = v = 0; i < s->nlist; i++) {
             if (s->list[i]->nhits == 0) {
                 s->list[v++] = s->list[i];
@@ -152,210 +158,12 @@ static void choose(struct plan *s, const struct source *src)
     }
 }
 
-/* ---- files */
-
-static int line_time(void *arg, const char *line, size_t len, uint64_t *us)
-{
-    return log_format_time(arg, line, len, us);
-}
-
-static void add_part(struct plan *p, const struct part *part)
-{
-    struct search *s = &p->s;
-
-    if (s->nparts == s->part_cap) {
-        size_t cap = s->part_cap ? s->part_cap * 2 : 64;
-        void *more = realloc(s->part, cap * sizeof(*s->part));
-
-        if (more == NULL) {
-            s->rc = -1;
-            return;
-        }
-        s->part = more;
-        s->part_cap = cap;
-    }
-    s->part[s->nparts++] = *part;
-    s->total += part->size;
-}
-
-/* The first line's time, by which a file that is too young is left out. */
-static int first_time(struct plan *p, struct cli_lines *l, uint64_t *us)
-{
-    size_t len;
-    char *line;
-    int i;
-
-    for (i = 0; i < 50 && (line = cli_lines_next(l, &len)) != NULL; i++) {
-        if (log_format_time(p->of->format, line, len, us) == 0) {
-            return 0;
-        }
-    }
-    return -1;
-}
-
-static int guess(struct source *src, struct cli_lines *l)
-{
-    char text[32768];
-    size_t n = 0, len;
-    char *line;
-
-    while ((line = cli_lines_next(l, &len)) != NULL &&
-           n + len + 1 < sizeof(text)) {
-        memcpy(text + n, line, len);
-        n += len;
-        text[n++] = '\n';
-    }
-    src->format = log_format_guess(text, n);
-    return src->format ? 0 : -1;
-}
-
-/* Back to the start, whatever kind of file it is. */
-static struct cli_lines *again(struct cli_lines *l, const char *path)
-{
-    if (cli_lines_seekable(l) && cli_lines_seek(l, 0) == 0) {
-        return l;
-    }
-    cli_lines_close(l);
-    return cli_lines_open(path);
-}
-
-/* The stretch of a plain file from at on, in pieces where there are threads
- * for them. */
-static void pieces(struct plan *p, struct cli_lines *l, struct part *part)
-{
-    uint64_t size = cli_lines_size(l), at = cli_lines_at(l), end = size;
-
-    if (p->threads > 1 && size > at + 2 * PIECE &&
-        cli_lines_find(l, part->until + SECOND, 0, line_time, p->of->format) ==
-            0 &&
-        cli_lines_at(l) > at) {
-        end = cli_lines_at(l) + PIECE / 2;
-    }
-    for (;;) {
-        part->at = at;
-        part->end = p->threads > 1 && end > at + 3 * PIECE / 2 ? at + PIECE
-                                                               : UINT64_MAX;
-        part->size =
-            (part->end == UINT64_MAX ? size > at ? size - at : 0 : PIECE);
-        if (part->end == UINT64_MAX && end < size && end > at) {
-            part->size = end - at;
-        }
-        add_part(p, part);
-        if (part->end == UINT64_MAX) {
-            return;
-        }
-        at = part->end;
-    }
-}
-
-/* The stretches of a plain file that can hold list[a .. b). */
-static void stretches(struct plan *p, struct cli_lines *l, struct part *part,
-                      size_t a, size_t b)
-{
-    size_t from, to;
-    uint64_t until;
-
-    part->plain = 1;
-    for (from = a; from < b && p->s.rc == 0; from = to) {
-        until = want_until(p->list[from], p->s.slow);
-        for (to = from + 1; to < b && p->list[to]->time_us <= until + FAR;
-             to++) {
-            uint64_t u = want_until(p->list[to], p->s.slow);
-
-            until = u > until ? u : until;
-        }
-        if (cli_lines_find(l, p->list[from]->time_us / SECOND * SECOND,
-                           p->slack, line_time, p->of->format) != 0) {
-            search_note(p->s.found, 1, "%s: %s", part->file, strerror(errno));
-            return;
-        }
-        part->from = from;
-        part->to = to;
-        part->until = until;
-        pieces(p, l, part);
-    }
-}
-
-/* Plans a file: 1: there is something to search, 0: it can't hold any, -1: not
- * readable (noted). */
-static int one_file(struct plan *p, struct cli_file *file)
-{
-    struct part part = {.source = p->of,
-                        .file = file->path,
-                        .list = p->list,
-                        .size = file->size,
-                        .end = UINT64_MAX};
-    uint64_t start = 0;
-    struct cli_lines *l;
-    size_t a = 0, b, i;
-    int timed, rc = 1, say = p->slack == NEAR;
-
-    /* what was requested after its last write is in a later one */
-    b = want_first(p->list, 0, p->nlist, file->mtime_us + TICK);
-    if (b == 0) {
-        return 0;
-    }
-    if ((l = cli_lines_open(file->path)) == NULL) {
-        if (say) {
-            search_note(p->s.found, 1, "%s: %s", file->path, strerror(errno));
-        }
-        return -1;
-    }
-    if (p->of->format == NULL) {
-        if (guess(p->of, l) != 0) {
-            if (say) {
-                search_note(p->s.found, 1,
-                            "%s: of no format that is known; --log-format "
-                            "tells it",
-                            file->path);
-            }
-            cli_lines_close(l);
-            return -1;
-        }
-        if ((l = again(l, file->path)) == NULL) {
-            return -1;
-        }
-    }
-    timed = log_format_has_time(p->of->format) &&
-            !log_format_odd_time(p->of->format);
-    if (timed && first_time(p, l, &start) == 0) {
-        while (a < b && want_until(p->list[a], p->s.slow) < start) {
-            a++;
-        }
-    }
-    else if (timed && say && file->size > 0) {
-        search_note(p->s.found, 1,
-                    "%s: its first lines are not of its format, %s", file->path,
-                    log_format_text(p->of->format));
-    }
-    part.from = a;
-    part.to = b;
-    part.until = timed ? 0 : UINT64_MAX;
-    if (a == b) {
-        rc = 0;
-    }
-    else if (timed && cli_lines_seekable(l)) {
-        stretches(p, l, &part, a, b);
-    }
-    else {
-        for (i = a; timed && i < b; i++) {
-            uint64_t u = want_until(p->list[i], p->s.slow);
-
-            part.until = u > part.until ? u : part.until;
-        }
-        add_part(p, &part);
-    }
-    if (cli_lines_error(l) && say) {
-        search_note(p->s.found, 1, "%s: %s", file->path, cli_lines_error(l));
-    }
-    cli_lines_close(l);
-    return rc;
-}
+/* ---- rounds */
 
 static void one_source(struct plan *p, struct source *src)
 {
     size_t i, passed = 0;
-    int rc, say = p->slack == NEAR;
+    int rc, say = p->round == FIRST;
 
     if (src->note) {
         if (say) {
@@ -369,7 +177,7 @@ static void one_source(struct plan *p, struct source *src)
         return;
     }
     for (i = 0; i < src->files.n && p->s.rc == 0; i++) {
-        rc = one_file(p, &src->files.file[i]);
+        rc = plan_file(p, &src->files.file[i]);
         if (rc > 0 && say) {
             search_note(p->s.found, 0, "%s (%s)", src->files.file[i].path,
                         log_format_text(src->format));
@@ -413,26 +221,99 @@ static void judge(struct cli_want *w)
                                               : MATCH_UNIQUE;
 }
 
-static void pass(struct plan *p, uint64_t slack)
+/* The wants that a jump may have passed over, by source; are there any? */
+static int leave(struct plan *p)
+{
+    struct search *s = &p->s;
+    size_t i, k, any = 0;
+    struct part *part;
+    struct hunt *h;
+    int jumped = 0;
+
+    for (k = s->nparts; k-- > 0;) {
+        part = &s->part[k];
+        if (part->hunt == NULL) {
+            continue;
+        }
+        for (i = part->left; jumped && i < part->left_to; i++) {
+            part->hunt->state[i] |= HUNT_LEFT;
+        }
+        jumped = part->first ? 0 : jumped | part->jumped;
+    }
+    for (i = 0; i < p->src.n; i++) {
+        h = &p->hunts[i];
+        if (h->state == NULL) {
+            continue;
+        }
+        p->nleft[i] = 0;
+        for (k = 0; k < p->nlists[i]; k++) {
+            if (h->state[k] == HUNT_LEFT) {
+                p->lists[i][p->nleft[i]++] = p->lists[i][k];
+            }
+        }
+        if (p->nleft[i] > 0) {
+            p->left[i] = p->lists[i];
+            p->lists[i] = NULL;
+            any = 1;
+        }
+        free(h->state);
+        memset(h, 0, sizeof(*h));
+    }
+    return any != 0;
+}
+
+/* 1: there is something to look for AGAIN */
+static int pass(struct plan *p, enum round round)
 {
     size_t i;
+    int left;
 
-    p->slack = slack;
-    p->s.slow = slack == NEAR ? WANT_SLOW : WANT_SLOWEST;
+    p->round = round;
+    p->slack = round == WIDE ? PLAN_FAR : PLAN_NEAR;
+    p->s.slow = round == WIDE ? WANT_SLOWEST : WANT_SLOW;
     p->s.nparts = 0;
     p->s.total = 0;
     for (i = 0; i < p->src.n && p->s.rc == 0; i++) {
         p->list = NULL;
         one_source(p, &p->src.s[i]);
         p->lists[i] = p->list;
+        p->nlists[i] = p->nlist;
     }
     if (p->s.rc == 0) {
         scan_parts(&p->s, p->threads);
     }
+    left = leave(p);
     for (i = 0; i < p->src.n; i++) {
         free(p->lists[i]);
         p->lists[i] = NULL;
     }
+    return left;
+}
+
+static int by_source(struct plan *p)
+{
+    size_t n = p->src.n + 1;
+
+    p->lists = calloc(n, sizeof(*p->lists));
+    p->left = calloc(n, sizeof(*p->left));
+    p->hunts = calloc(n, sizeof(*p->hunts));
+    p->nlists = calloc(n, sizeof(*p->nlists));
+    p->nleft = calloc(n, sizeof(*p->nleft));
+    return p->lists && p->left && p->hunts && p->nlists && p->nleft ? 0 : -1;
+}
+
+static void free_by_source(struct plan *p)
+{
+    size_t i;
+
+    for (i = 0; p->left && i < p->src.n; i++) {
+        free(p->left[i]); /* where there was no memory for a second round */
+    }
+    free(p->lists);
+    free(p->left);
+    free(p->hunts);
+    free(p->nlists);
+    free(p->nleft);
 }
 
 static unsigned threads(const struct cli *c)
@@ -458,11 +339,10 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
     p.threads = threads(c);
     pthread_mutex_init(&p.s.lock, NULL);
     p.by_vhost = calloc(n + 1, sizeof(*p.by_vhost));
-    p.lists = calloc(p.src.n + 1, sizeof(*p.lists));
-    if (p.by_vhost == NULL || p.lists == NULL) {
+    if (p.by_vhost == NULL || by_source(&p) != 0) {
         mo_error("out of memory");
         free(p.by_vhost);
-        free(p.lists);
+        free_by_source(&p);
         return -1;
     }
     for (i = 0; i < n; i++) {
@@ -478,12 +358,14 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
                     "since the start, and neither --access-log nor access-log "
                     "in the conf names one");
     }
-    pass(&p, NEAR);
+    if (pass(&p, FIRST) && p.s.rc == 0) {
+        pass(&p, AGAIN);
+    }
     for (i = 0; i < n; i++) {
         missed += w[i].time_us && w[i].nhits == 0;
     }
     if (missed && p.s.rc == 0) {
-        pass(&p, FAR);
+        pass(&p, WIDE);
     }
     for (i = 0; i < n; i++) {
         judge(&w[i]);
@@ -496,7 +378,7 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
                     found->bad);
     }
     free(p.by_vhost);
-    free(p.lists);
+    free_by_source(&p);
     free(p.s.part);
     pthread_mutex_destroy(&p.s.lock);
     if (p.s.rc != 0) {

@@ -20,7 +20,7 @@ struct cli_hit {
     struct cli_hit *next;
     const char *file; /* lives as long as the struct cli_found */
     const void *source; /* the log that the file is of */
-    unsigned order; /* of files, and of places in them */
+    uint64_t order; /* of files, and of places in them */
     int exact;
     char line[];
 };

@@ -21,7 +21,8 @@ static void begin(struct gunzip *g)
 
 struct gunzip *gunzip_new(void)
 {
-    struct gunzip *g = malloc(sizeof(*g));
+    /* damaged data can refer to what its history buffer never held */
+    struct gunzip *g = calloc(1, sizeof(*g));
 
     if (g) {
         begin(g);

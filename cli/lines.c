@@ -424,6 +424,11 @@ int cli_lines_find(struct cli_lines *l, uint64_t us, uint64_t slack,
     return cli_lines_seek(l, lo);
 }
 
+void cli_lines_chunk(struct cli_lines *l, size_t n)
+{
+    l->chunk = n;
+}
+
 int cli_lines_fileno(const struct cli_lines *l)
 {
     return l->fd;

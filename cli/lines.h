@@ -26,6 +26,8 @@ int cli_lines_whole(const struct cli_lines *l);
 /* the end was reached, but the file may have grown */
 void cli_lines_again(struct cli_lines *l);
 int cli_lines_fileno(const struct cli_lines *l);
+/* So many bytes are read at a time. */
+void cli_lines_chunk(struct cli_lines *l, size_t n);
 
 /*
  * Goes, by bisection, to a place in a plain file before which all lines are

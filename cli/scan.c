@@ -6,6 +6,7 @@
  * after it compared with the time seen last.  Only where a second is wanted is
  * the line's begin searched and the line parsed.
  */
+#include "jump.h"
 #include "lines.h"
 #include "search.h"
 #include "want.h"
@@ -24,8 +25,8 @@ struct scan {
     struct search *s;
     struct log_format *f; /* its own: it keeps the day parsed last */
     struct source *of; /* the source that f is of */
-    const struct part *p;
-    unsigned order; /* the part's, for hits to stay in order */
+    struct part *p;
+    uint64_t order; /* the part's, for hits to stay in order */
     size_t last; /* where in the list the time was that was looked at */
     unsigned long bad;
     int shows; /* progress: only one thread does */
@@ -99,6 +100,11 @@ static void compare(struct scan *n, struct want_line *wl, uint64_t from,
 
         if (is != WANT_NO) {
             hit(n, n->p->list[i], line, len, is == WANT_EXACT);
+            /* an id alone can be set by a script of the same process */
+            if (n->p->hunt && is == WANT_EXACT &&
+                want_agrees(n->p->list[i], wl)) {
+                n->p->hunt->state[i] |= HUNT_FOUND;
+            }
         }
     }
 }
@@ -228,13 +234,15 @@ static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
 static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                      size_t nafter, int request_next, uint64_t *done)
 {
-    const struct part *p = n->p;
+    struct part *p = n->p;
     struct seen seen[SEEN] = {{.text = ""}}, *t;
     uint64_t at = cli_lines_pos(l), base;
+    struct jump jump;
     int last = 0;
     char *block, *end, *q, *line;
     size_t len;
 
+    jump_start(&jump, p, n->f, l);
     while (!last && n->s->rc == 0 &&
            (base = cli_lines_at(l), block = cli_lines_block(l, &len)) != NULL) {
         if (p->plain && base + len >= p->end) { /* up to the line at its end */
@@ -265,6 +273,7 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                 if (t->us > p->until) {
                     return;
                 }
+                jump.latest = t->us > jump.latest ? t->us : jump.latest;
                 memcpy(t->text, q + 1, CLF);
                 t->wanted = is_wanted(n, t->us);
                 t->last = n->last;
@@ -280,14 +289,20 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
             q = q ? q : end;
             look(n, line, (size_t)(q - line));
         }
+        if (p->hunt && !last && !jump_on(&jump, l)) {
+            break;
+        }
         advance(n, cli_lines_pos(l) - at, done);
         at = cli_lines_pos(l);
+    }
+    if (p->hunt && last) {
+        jump_end(&jump);
     }
 }
 
 static void one_part(struct scan *n)
 {
-    const struct part *p = n->p;
+    struct part *p = n->p;
     struct cli_lines *l = cli_lines_open(p->file);
     const char *after;
     uint64_t done = 0;
@@ -333,7 +348,7 @@ static void *work(void *arg)
 
     while (s->rc == 0 && (i = s->next++) < s->nparts) {
         n->p = &s->part[i];
-        n->order = (unsigned)i;
+        n->order = (uint64_t)n->p->rank << 32 | i;
         if (n->of != n->p->source) {
             log_format_free(n->f);
             n->of = n->p->source;

@@ -354,6 +354,20 @@ static int request_differs(const struct cli_want *w, struct want_line *line)
     return !plain_is(w, r);
 }
 
+int want_agrees(const struct cli_want *w, struct want_line *line)
+{
+    const struct log_line *l = line->l;
+
+    if (time_differs(w, l) || client_differs(w, l) ||
+        (l->part[LOG_VHOST].p && w->vhost && *w->vhost &&
+         (strlen(w->vhost) != l->part[LOG_VHOST].n ||
+          strncasecmp(w->vhost, l->part[LOG_VHOST].p, l->part[LOG_VHOST].n) !=
+              0))) {
+        return 0;
+    }
+    return !request_differs(w, line);
+}
+
 enum want_is want_is(const struct cli_want *w, struct want_line *line)
 {
     const struct log_line *l = line->l;
@@ -370,12 +384,5 @@ enum want_is want_is(const struct cli_want *w, struct want_line *line)
             }
         }
     }
-    if (time_differs(w, l) || client_differs(w, l) ||
-        (l->part[LOG_VHOST].p && w->vhost && *w->vhost &&
-         (strlen(w->vhost) != l->part[LOG_VHOST].n ||
-          strncasecmp(w->vhost, l->part[LOG_VHOST].p, l->part[LOG_VHOST].n) !=
-              0))) {
-        return WANT_NO;
-    }
-    return request_differs(w, line) ? WANT_NO : WANT_SAME;
+    return want_agrees(w, line) ? WANT_SAME : WANT_NO;
 }

@@ -21,6 +21,8 @@ struct want_line {
 };
 
 enum want_is { WANT_NO, WANT_SAME, WANT_EXACT };
+/* Does all but the id agree, too? */
+int want_agrees(const struct cli_want *w, struct want_line *line);
 enum want_is want_is(const struct cli_want *w, struct want_line *line);
 /* Does the request line that begins at p certainly differ?  0: it may be. */
 int want_is_not(const struct cli_want *w, const char *p, const char *end);
