@@ -2,9 +2,10 @@
 # whole and stamped, as it does without the wrapper but for the stamp
 use strict;
 use warnings;
+use JSON::PP ();
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
-use MO::Overlay qw(postfix libphp-phpmailer php-symfony-mailer php-mail php-mail-mime node-nodemailer libemail-sender-perl libemail-mime-perl libmime-lite-perl mutt bsd-mailx cron python3);
+use MO::Overlay qw(postfix libphp-phpmailer php-symfony-mailer php-mail php-mail-mime wordpress node-nodemailer libemail-sender-perl libemail-mime-perl libmime-lite-perl mutt bsd-mailx cron python3);
 use MO::Test;
 use MO::Mta;
 use MO::Recorder;
@@ -13,6 +14,7 @@ mta_start('postfix');
 my $recorder = MO::Recorder->new;
 my $dir = scratch();
 my $mails = 3;
+my ($host) = map { "$_.example" } (run('uname', '-n'))[1] =~ /^([^.\s]+)/;
 
 # what is attached: all bytes, no final newline
 spew("$dir/data.bin", join('', map { chr($_ * 7 % 256) } 0 .. 2999), 0644);
@@ -87,6 +89,21 @@ nodemailer.createTransport({sendmail: true}).sendMail({
     attachments: [{path: 'DIR/data.bin'}]
 }, err => { if (err) { console.error(err); process.exit(1); } });
 JS
+    # wp_mail and its PHPMailer as WordPress ships them; its options are said
+    # here in place of a database
+    'wordpress.php' => <<'PHP',
+<?php
+define('ABSPATH', '/usr/share/wordpress/');
+define('WPINC', 'wp-includes');
+define('WP_DEBUG', false);
+foreach (['load', 'plugin', 'functions', 'formatting', 'option', 'link-template',
+    'general-template', 'l10n', 'class-wp-error', 'pluggable'] as $f)
+    require_once ABSPATH . WPINC . "/$f.php";
+add_filter('pre_option_home', fn() => 'http://HOST');
+add_filter('pre_option_blog_charset', fn() => 'UTF-8');
+exit(wp_mail('alice@HOST', "SUBJECT $argv[1]", file_get_contents('DIR/body.txt'),
+    ["From: Cärol <carol@HOST>"], ['dätä.bin' => 'DIR/data.bin']) ? 0 : 1);
+PHP
     'python.py' => <<'PY',
 import subprocess, sys
 from email.message import EmailMessage
@@ -99,6 +116,35 @@ m.add_attachment(open('DIR/data.bin', 'rb').read(), maintype='application',
     subtype='octet-stream', filename='data.bin')
 subprocess.run(['/usr/sbin/sendmail', '-t', '-oi'], input=m.as_bytes(),
     check=True)
+PY
+    # smtplib over a pipe to `sendmail -bs`, or as it is, over loopback
+    'smtp.py' => <<'PY',
+import smtplib, socket, subprocess, sys
+from email.message import EmailMessage
+import email.policy
+class Pipe(smtplib.SMTP):
+    def _get_socket(self, host, port, timeout):
+        ours, theirs = socket.socketpair()
+        self.child = subprocess.Popen(['/usr/sbin/sendmail', '-bs'],
+            stdin=theirs, stdout=theirs)
+        theirs.close()
+        return ours
+kind, n = sys.argv[1], int(sys.argv[2])
+if kind == 'bs' and n != 1: # all in one session
+    sys.exit(0)
+with Pipe('sendmail') if kind == 'bs' else smtplib.SMTP('127.0.0.1') as s:
+    for i in [1, 2, 3] if kind == 'bs' else [n]:
+        m = EmailMessage(policy=email.policy.SMTP)
+        m['From'] = 'carol@localhost'
+        m['To'] = 'alice@localhost'
+        m['Subject'] = 'SUBJECT %d' % i
+        m.set_content(open('DIR/body.txt', encoding='utf-8').read())
+        m.add_attachment(open('DIR/data.bin', 'rb').read(),
+            maintype='application', subtype='octet-stream',
+            filename='data.bin')
+        s.send_message(m)
+if kind == 'bs' and s.child.wait():
+    sys.exit(1)
 PY
     'sender.pl' => <<'PL',
 use Email::Sender::Simple 'sendmail';
@@ -136,6 +182,7 @@ PL
 for (keys %file) {
     $file{$_} =~ s/SUBJECT/$subject/g;
     $file{$_} =~ s/DIR/$dir/g;
+    $file{$_} =~ s/HOST/$host/g;
     spew("$dir/$_", $file{$_}, 0644);
 }
 my @mailers = (
@@ -144,9 +191,11 @@ my @mailers = (
     ['PHPMailer, sendmail', 'php', "$dir/phpmailer.php", 'sendmail'],
     ['Symfony Mailer, -bs', 'php', "$dir/symfony.php", 'bs'],
     ['Symfony Mailer, -t', 'php', "$dir/symfony.php", 't'],
+    ['WordPress', 'php', "$dir/wordpress.php"],
     ['PEAR Mail', 'php', "$dir/pear.php"],
     ['nodemailer', 'node', "$dir/nodemailer.js"],
     ['Python', '/usr/bin/python3', "$dir/python.py"],
+    ['smtplib, -bs', '/usr/bin/python3', "$dir/smtp.py", 'bs'],
     ['Email::Sender', 'perl', "$dir/sender.pl"],
     ['MIME::Lite', 'perl', "$dir/lite.pl"],
     ['mutt', 'sh', "$dir/mutt.sh"],
@@ -177,7 +226,7 @@ sub plain {
 
 sub send_all {
     my %got;
-    for my $m (@mailers) {
+    for my $m (@_) {
         my ($name, @cmd) = @$m;
         my $before = () = mailbox('alice');
         my $said = '';
@@ -214,9 +263,9 @@ sub cron {
     return (mailbox('carol'))[$before] // '';
 }
 
-my $without = send_all();
+my $without = send_all(@mailers);
 is((run($MAILORIGIN, 'wrap'))[0], 0, 'wrap');
-my $with = send_all();
+my $with = send_all(@mailers);
 for (map { $_->[0] } @mailers) {
     my ($a, $b) = ($without->{$_}, $with->{$_});
     is $b->{said}, $a->{said}, "$_: its status and what it said";
@@ -232,5 +281,23 @@ like $mail, qr/^Mail-Origin: v=1; id=.*^Subject: Cron/ms, 'cron: stamped';
 like $mail, qr/\n\n.*Gr\xc3\xbc.*\n>?From here\nend\n/s, 'and whole';
 is scalar(grep { $_->{verdict} ne 'none' } $recorder->records), 0,
     'none of them of a request';
+
+# SMTP to the host goes past every sendmail: no stamp, but the MTA's log tells
+if (my $bs = $with->{'smtplib, -bs'}) {
+    my $since = time;
+    my $got = send_all(['smtplib', '/usr/bin/python3', "$dir/smtp.py",
+        'smtp'])->{smtplib};
+    is $got->{said}, "status 0\n" x $mails, 'smtplib over loopback';
+    is_deeply [sort map { plain($_) } @{$got->{mails}}],
+        [sort map { plain($_) } @{$bs->{mails}}], '... the same mails';
+    is scalar(grep { /^Mail-Origin:/m } @{$got->{mails}}), 0,
+        '... without a stamp';
+    my ($status, $past) = run($MAILORIGIN, qw(log --unrecorded --json
+        --since), "\@$since", '/var/log/maillog');
+    is join(' ', map { "$_->{taken} $_->{envelope_from}" }
+        map { JSON::PP::decode_json($_) } split /\n/, $past),
+        join(' ', ('smtp carol@localhost') x $mails),
+        '... and log --unrecorded shows them, and nothing else' or diag($past);
+}
 is((run($MAILORIGIN, 'unwrap'))[0], 0, 'unwrap');
 done_testing;
