@@ -154,6 +154,9 @@ static int is_digits(const char *s)
     return n > 0 && n <= 20 && s[n] == '\0';
 }
 
+/* No byte's escape is longer: "\u00ff", or a pair of these for four. */
+#define ESCAPE_MAX 6
+
 /* The longest that a value may be so that all values fit in room: the
  * shorter ones stay whole, the longest are cut. */
 static size_t share(const size_t *len, size_t room)
@@ -178,7 +181,7 @@ static size_t share(const size_t *len, size_t room)
 size_t mo_record_format(const struct mo_record *r, char *buf, size_t size)
 {
     static const char truncated[] = "\"truncated\":true";
-    size_t len[MO_F_COUNT] = {0}, room, cap, n = 0, i;
+    size_t len[MO_F_COUNT] = {0}, sum = 0, room, cap, n = 0, i;
     int cut = 0, use[MO_F_COUNT] = {0};
     const char *v;
 
@@ -200,13 +203,20 @@ size_t mo_record_format(const struct mo_record *r, char *buf, size_t size)
             continue;
         }
         use[i] = 1;
-        len[i] = escaped_length(v);
+        len[i] = strlen(v);
+        sum += len[i] * ESCAPE_MAX;
         room += fields[i].len + 6; /* "":"", */
     }
     if (room >= size) {
         return 0;
     }
-    cap = share(len, size - room);
+    cap = size - room;
+    if (sum > cap) { /* it may be too much: how long is each in truth? */
+        for (i = 0; i < MO_F_COUNT; i++) {
+            len[i] = use[i] ? escaped_length(r->value[i]) : 0;
+        }
+        cap = share(len, cap);
+    }
     buf[n++] = '{';
     for (i = 0; i < MO_F_COUNT; i++) {
         if (!use[i]) {

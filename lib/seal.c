@@ -173,11 +173,23 @@ size_t mo_base64url_decode(const char *text, size_t len, void *out, size_t size)
     const unsigned char *p = (const unsigned char *)text;
     unsigned char *to = out;
     size_t n = 0, i;
-    unsigned bits = 0, have = 0;
+    unsigned bits = 0, have = 0, a, b, c, d;
 
     if (len % 4 == 1 || len / 4 * 3 + (len % 4 ? len % 4 - 1 : 0) > size)
         return 0;
-    for (i = 0; i < len; i++) {
+    for (i = 0; i + 4 <= len; i += 4) {
+        a = value[p[i]];
+        b = value[p[i + 1]];
+        c = value[p[i + 2]];
+        d = value[p[i + 3]];
+        if (!a || !b || !c || !d)
+            return 0;
+        bits = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+        to[n++] = (unsigned char)(bits >> 16);
+        to[n++] = (unsigned char)(bits >> 8);
+        to[n++] = (unsigned char)bits;
+    }
+    for (bits = 0; i < len; i++) {
         if (!value[p[i]])
             return 0;
         bits = bits << 6 | (value[p[i]] - 1u);

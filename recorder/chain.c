@@ -174,17 +174,25 @@ void rec_chain_parents(const struct rec_chain *c, char *out, size_t size)
     size_t len = 0;
     int i;
 
-    out[0] = '\0';
     for (i = 1; i < c->n; i++) {
-        int n = snprintf(out + len, size - len, "%s%d %s", i > 1 ? ", " : "",
-                         (int)c->p[i].pid, c->p[i].comm);
+        const struct mo_proc *p = &c->p[i];
+        char pid[12];
+        size_t n = rec_decimal((uint32_t)p->pid, pid);
+        size_t comm = strlen(p->comm);
 
-        if (n < 0 || (size_t)n >= size - len) {
-            out[len] = '\0';
-            return;
+        if (n + comm + 4 > size - len)
+            break;
+        if (i > 1) {
+            out[len++] = ',';
+            out[len++] = ' ';
         }
-        len += (size_t)n;
+        memcpy(out + len, pid, n);
+        len += n;
+        out[len++] = ' ';
+        memcpy(out + len, p->comm, comm);
+        len += comm;
     }
+    out[len] = '\0';
 }
 
 int rec_chain_find(const struct rec_chain *c, int32_t pid)

@@ -72,6 +72,9 @@ void rec_chain_read(struct rec_proc *p, struct rec_chain *c, int32_t pid,
  * kernel does not say. */
 int rec_proc_forked(struct rec_proc *p, int32_t pid, int32_t tid,
                     int32_t child);
+/* A number's digits and a '\0', 21 bytes at most; how many digits.  (Half of
+ * what a record took was snprintf's.) */
+size_t rec_decimal(uint64_t n, char *out);
 /* "1234 sh, 1230 php-fpm" of all but the caller */
 void rec_chain_parents(const struct rec_chain *c, char *out, size_t size);
 /* the position of pid, -1: it is not in it */

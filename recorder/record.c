@@ -53,6 +53,21 @@ static char *put_hex(char *to, const unsigned char *from, size_t n)
     return to;
 }
 
+size_t rec_decimal(uint64_t n, char *out)
+{
+    char digit[20];
+    size_t len = 0;
+    size_t i;
+
+    do
+        digit[len++] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    for (i = 0; i < len; i++)
+        out[i] = digit[len - 1 - i];
+    out[len] = '\0';
+    return len;
+}
+
 size_t rec_record(struct rec *r, const struct rec_session *s,
                   const struct rec_mail *m, const struct rec_judged *j,
                   const char *id, uint64_t now, const struct rec_ruling *ruling,
@@ -76,9 +91,11 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
     rec.value[MO_F_EVIDENCE] = kinds[j->v.evidence];
     rec.value[MO_F_STATE] = states[j->v.state];
     rec.value[MO_F_ACTION] = actions[ruling->action];
-    snprintf(reason, sizeof reason, "%s%s%s", ruling->reason,
-             ruling->reason[0] != '\0' && j->v.reason != NULL ? "; " : "",
-             j->v.reason != NULL ? j->v.reason : "");
+    reason[0] = '\0';
+    if (ruling->reason[0] != '\0' || j->v.reason != NULL)
+        snprintf(reason, sizeof reason, "%s%s%s", ruling->reason,
+                 ruling->reason[0] != '\0' && j->v.reason != NULL ? "; " : "",
+                 j->v.reason != NULL ? j->v.reason : "");
     rec.value[MO_F_REASON] = reason;
     if (o != NULL) {
         rec.value[MO_F_REQUEST_ID] = o->id;
@@ -102,9 +119,9 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
         rec.value[MO_F_HANDLER] = o->handler;
         rec.value[MO_F_USER] = o->user;
     }
-    snprintf(uid, sizeof uid, "%u", s->uid);
-    snprintf(gid, sizeof gid, "%u", s->gid);
-    snprintf(pid, sizeof pid, "%d", (int)s->pid);
+    rec_decimal(s->uid, uid);
+    rec_decimal(s->gid, gid);
+    rec_decimal((uint32_t)s->pid, pid);
     rec.value[MO_F_UID] = uid;
     rec.value[MO_F_GID] = gid;
     rec.value[MO_F_PID] = pid;
@@ -115,7 +132,7 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
     rec.value[MO_F_MODE] = s->mode;
     rec.value[MO_F_ENVELOPE_FROM] = m->sender;
     if (m->rcpts > 0) {
-        snprintf(rcpts, sizeof rcpts, "%llu", (unsigned long long)m->rcpts);
+        rec_decimal(m->rcpts, rcpts);
         rec.value[MO_F_RECIPIENTS] = rcpts;
     }
     if (bits & MO_RECORD_RECIPIENTS)
@@ -124,7 +141,7 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
         rec.value[MO_F_SUBJECT] = m->subject;
     rec.value[MO_F_MESSAGE_ID] = m->message_id;
     if (m->size > 0) {
-        snprintf(size, sizeof size, "%llu", (unsigned long long)m->size);
+        rec_decimal(m->size, size);
         rec.value[MO_F_SIZE] = size;
     }
     if (j->v.verdict == MO_V_AMBIGUOUS) {
