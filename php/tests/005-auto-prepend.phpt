@@ -11,10 +11,7 @@ $sock = sys_get_temp_dir() . '/mailorigin-p' . getmypid() . '.sock';
 $proc = proc_open([$cgi, '-n', '-b', $sock, '-d', "auto_prepend_file=$prepend"],
     [1 => STDERR, 2 => STDERR], $pipes, null,
     ['PATH' => getenv('PATH'), 'PHP_FCGI_CHILDREN' => '0']);
-for ($i = 0; $i < 300 && !file_exists($sock); $i++) {
-    usleep(100000);
-}
-$server = [$proc, $sock, $cgi];
+$server = fcgi_await($proc, $sock, $cgi);
 $script = __DIR__ . '/child.php.inc';
 foreach ([['MAILORIGIN_TOKEN' => 'AAaa-_09'], [], ['SSL_MAILORIGIN_TOKEN' => 'BB'],
           ['MAILORIGIN_TOKEN' => 'a b'], []] as $params) {

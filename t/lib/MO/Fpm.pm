@@ -11,6 +11,7 @@
 #   $f->start, stop, pid, log
 #   extension()          builds php/'s mailorigin.so; its path
 #   cgi()                the php-cgi program
+#   bin()                the php-fpm program; $MO_FPM is another
 # A pool's further keys go into its section as they are (pm, max_children …).
 package MO::Fpm;
 use strict;
@@ -22,6 +23,7 @@ use POSIX ();
 my $next_port = 9101;
 
 sub bin {
+    return $ENV{MO_FPM} if $ENV{MO_FPM};
     my ($bin) = reverse sort glob '/usr/sbin/php-fpm*';
     return $bin // die 'no php-fpm in /usr/sbin';
 }
