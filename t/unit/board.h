@@ -1,5 +1,5 @@
 /*
- * What both tests of the board share: a board of its own in a new folder for
+ * What the tests of the board share: a board of its own in a new folder for
  * each test.
  */
 #ifndef T_BOARD_H
