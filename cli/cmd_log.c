@@ -105,7 +105,8 @@ static int run(struct cli *c, int argc, char **argv)
             mo_error("--unrecorded goes with --json and filters only");
             return CLI_TROUBLE;
         }
-        return log_unrecorded(c, argv + next, argc - next);
+        return log_unrecorded(c, (const char *const *)argv + next,
+                              (size_t)(argc - next));
     }
     if (next < argc) {
         mo_error("log takes no operand, but '%s' was given; --log FILE names "

@@ -79,7 +79,7 @@ static void upload(void *arg, const struct log_line *l, const char *line,
 
 /* POSTs and PUTs right before the script's mtime and ctime; mtime can be set
  * by anyone, ctime can't */
-static void hint(struct cli *c, const struct wave *w)
+static void hint(struct cli *c, struct sources *logs, const struct wave *w)
 {
     const char *script = get(&w->first, MO_F_SCRIPT);
     const char *vhost = get(&w->first, MO_F_VHOST);
@@ -106,9 +106,8 @@ static void hint(struct cli *c, const struct wave *w)
         if (i && t[1] / 1000000 == t[0] / 1000000)
             break;
         mo_time_format(t[i], text);
-        if (waves_access(c, t[i] - UPLOAD_BEFORE, u.until,
-                         vhost[0] ? vhost : NULL, upload, &u) < 0)
-            break;
+        waves_access(c, logs, t[i] - UPLOAD_BEFORE, u.until,
+                     vhost[0] ? vhost : NULL, upload, &u);
         for (j = 0; j < u.n; j++) {
             if (c->json) {
                 int first = 1;
@@ -244,11 +243,8 @@ static void print_json(const struct wave *w, const struct cli_want *want)
     cli_json_str(stdout, &first, "access_match", cli_match_name(want->match));
     fputs(",\"access_lines\":[", stdout);
     for (h = want->hits, i = 0; h; h = h->next, i++) {
-        char out[8192];
-        int cut;
-
-        mo_json_escape(h->line, strlen(h->line), out, sizeof out, &cut);
-        printf("%s\"%s\"", i ? "," : "", out);
+        fputs(i ? "," : "", stdout);
+        cli_json_text(stdout, h->line);
     }
     putchar(']');
 }
@@ -260,10 +256,26 @@ static int wanted(const struct cli *c, const struct wave *w, int all)
            (!c->until || w->start <= c->until);
 }
 
+/* the logs of the guesses, and what is wrong with them */
+static int open_logs(struct cli *c, struct sources *logs, int say)
+{
+    size_t i;
+
+    if (sources_find(c, logs) < 0)
+        return -1;
+    if (say && !logs->n)
+        mo_warn("no access log is known: --access-log GLOB names one");
+    for (i = 0; say && i < logs->n; i++)
+        if (logs->s[i].note)
+            mo_warn("%s", logs->s[i].note);
+    return 0;
+}
+
 static int show(struct cli *c, struct waves *ws, int all, int guess)
 {
     struct cli_want *want = calloc(ws->n + 1, sizeof *want);
     struct cli_found found = {0};
+    struct sources logs = {0};
     size_t i, n = 0, usual = 0;
     int rc = 0;
 
@@ -278,7 +290,9 @@ static int show(struct cli *c, struct waves *ws, int all, int guess)
     ws->n = n;
     for (i = 0; i < n; i++)
         cli_want_set(&want[i], &ws->w[i].first);
-    if (!guess && n)
+    if (n)
+        rc = open_logs(c, &logs, guess);
+    if (!guess && n && rc == 0)
         rc = cli_correlate(c, want, n, &found);
     for (i = 0; i < n && rc == 0; i++) {
         if (c->json)
@@ -288,17 +302,18 @@ static int show(struct cli *c, struct waves *ws, int all, int guess)
         if (guess) {
             if (c->json)
                 fputs(",\"guess\":[", stdout);
-            rc = waves_guess(c, &ws->w[i]);
+            waves_guess(c, &logs, &ws->w[i]);
             if (c->json)
                 putchar(']');
         }
         else {
-            hint(c, &ws->w[i]);
+            hint(c, &logs, &ws->w[i]);
         }
         puts(c->json ? "}" : "");
     }
-    if (!guess && n)
-        cli_found_free(&found, want, n);
+    cli_found_say(c, &found);
+    cli_found_free(&found, want, n);
+    sources_free(&logs);
     free(want);
     if (usual)
         mo_info("%zu bursts left out that are usual for their origin; --all "
@@ -311,7 +326,8 @@ static int run(struct cli *c, int argc, char **argv)
 {
     static struct cli past;
     struct waves w = {.min = 20};
-    const char *value, *maillog = NULL;
+    const char *value, *maillog[64];
+    size_t nmaillogs = 0;
     unsigned long bad = 0;
     char *end;
     int next = 1, which, all = 0, rc;
@@ -325,7 +341,12 @@ static int run(struct cli *c, int argc, char **argv)
             }
         }
         else if (which == OPT_MAILLOG) {
-            maillog = value;
+            if (nmaillogs == sizeof maillog / sizeof *maillog) {
+                mo_error("--from-maillog is given more than %zu times",
+                         nmaillogs);
+                return CLI_TROUBLE;
+            }
+            maillog[nmaillogs++] = value;
         }
         else {
             all = 1;
@@ -337,8 +358,8 @@ static int run(struct cli *c, int argc, char **argv)
         mo_error("waves takes no operand, and here is '%s'", argv[next]);
         return CLI_TROUBLE;
     }
-    if (maillog) {
-        rc = waves_maillog(c, maillog, &w);
+    if (nmaillogs) {
+        rc = waves_maillog(c, maillog, nmaillogs, &w);
     }
     else {
         /* what is above an origin's past can't be told without it */
@@ -349,7 +370,7 @@ static int run(struct cli *c, int argc, char **argv)
     if (rc < 0)
         return CLI_TROUBLE;
     waves_end(&w);
-    rc = show(c, &w, all, maillog != NULL);
+    rc = show(c, &w, all, nmaillogs != 0);
     waves_free(&w);
     if (bad && c->verbose)
         mo_info("%lu lines are no records", bad);

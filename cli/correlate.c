@@ -387,6 +387,20 @@ int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
     return p.s.rc;
 }
 
+void cli_found_say(const struct cli *c, const struct cli_found *f)
+{
+    size_t i;
+
+    for (i = 0; i < f->nnotes; i++) {
+        if (f->note[i].trouble) {
+            mo_warn("%s", f->note[i].text);
+        }
+        else if (c->verbose) {
+            mo_info("%s", f->note[i].text);
+        }
+    }
+}
+
 void cli_found_free(struct cli_found *f, struct cli_want *w, size_t n)
 {
     size_t i;

@@ -59,6 +59,8 @@ struct cli_found {
  */
 int cli_correlate(struct cli *c, struct cli_want *w, size_t n,
                   struct cli_found *found);
+/* its notes on stderr: trouble, with -v the rest too */
+void cli_found_say(const struct cli *c, const struct cli_found *found);
 void cli_found_free(struct cli_found *found, struct cli_want *w, size_t n);
 
 #endif

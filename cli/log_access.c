@@ -160,13 +160,8 @@ static void flush(struct batch *b)
         print(b, i);
     }
     b->total += i;
-    for (i = 0; i < found.nnotes && (b->c->verbose || !b->noted); i++) {
-        if (b->c->verbose) {
-            mo_info("%s", found.note[i].text);
-        }
-        else if (found.note[i].trouble) {
-            mo_warn("%s", found.note[i].text);
-        }
+    if (b->c->verbose || !b->noted) {
+        cli_found_say(b->c, &found);
     }
     b->noted |= looked != 0;
     cli_found_free(&found, b->want, b->n);

@@ -11,13 +11,40 @@
  *   sm-mta[7]: ID: from=<a@b>, …, msgid=<x@y>, …, relay=localhost [127.0.0.1]
  *
  * A sender writes into them too (addresses, HELO, Message-ID), whatever he
- * likes, other lines' beginnings for one: so the program's tag and the queue id
- * count only where they stand first.
+ * likes, other lines' beginnings and other users for one: so a line is read
+ * word by word from its begin, and nothing counts behind where he can write.
  */
-#include "unrecorded.h"
+#include "maillog.h"
 
 #include <ctype.h>
 #include <string.h>
+
+static const char *skip(const char *p)
+{
+    return p + strspn(p, " ");
+}
+
+/* the word at *p, 0: there is none; *p goes behind it */
+static size_t word(const char **p, const char **w)
+{
+    *w = skip(*p);
+    *p = *w + strcspn(*w, " ");
+    return (size_t)(*p - *w);
+}
+
+static int begins(const char *p, const char *with)
+{
+    return strncmp(p, with, strlen(with)) == 0;
+}
+
+/* n bytes, or as many as there is room for */
+static void keep(const char *p, size_t n, char *out, size_t size)
+{
+    if (n >= size)
+        n = size - 1;
+    memcpy(out, p, n);
+    out[n] = '\0';
+}
 
 /* The value after name, up to a blank or one of stop, without <>. */
 static int value(const char *line, const char *name, const char *stop,
@@ -35,10 +62,7 @@ static int value(const char *line, const char *name, const char *stop,
         stop = ">";
     }
     n = strcspn(p, stop);
-    if (n >= size)
-        n = size - 1;
-    memcpy(out, p, n);
-    out[n] = '\0';
+    keep(p, n, out, size);
     return 1;
 }
 
@@ -56,24 +80,6 @@ static const char *queue_id(const char *p, char *id, size_t size)
     return p + n + 2;
 }
 
-/* "… tag[123]: text": text, and the tag up to '['; NULL: there is none */
-static const char *tag(const char *line, const char **name, size_t *n)
-{
-    const char *end = strstr(line, "]: "), *p = end;
-
-    if (end == NULL)
-        return NULL;
-    while (p > line && isdigit((unsigned char)p[-1]))
-        p--;
-    if (p == end || p == line || p[-1] != '[')
-        return NULL;
-    *n = 0;
-    for (p--; p > line && p[-1] != ' '; p--)
-        ++*n;
-    *name = p;
-    return end + 3;
-}
-
 /* Is the tag name, or does it end with "/name"? */
 static int is_tag(const char *p, size_t n, const char *name)
 {
@@ -83,11 +89,12 @@ static int is_tag(const char *p, size_t n, const char *name)
            (n == len || name[0] == '/');
 }
 
+/* "name[address]" or "name [address]": this host's? */
 static int from_here(const char *p)
 {
-    return strstr(p, "[127.") != NULL || strstr(p, "[::1]") != NULL ||
-           strstr(p, "[IPv6:::1]") != NULL ||
-           strstr(p, "[IPv6:0:0:0:0:0:0:0:1]");
+    p += strcspn(p, "[");
+    return begins(p, "[127.") || begins(p, "[::1]") ||
+           begins(p, "[IPv6:::1]") || begins(p, "[IPv6:0:0:0:0:0:0:0:1]");
 }
 
 static int postfix(const char *name, size_t n, const char *p, struct taken *t)
@@ -99,61 +106,65 @@ static int postfix(const char *name, size_t n, const char *p, struct taken *t)
     if (is_tag(name, n, "/pickup")) {
         t->kind = TAKEN_LOCAL;
         value(p, " from=", " ", t->from, sizeof t->from);
-        return strncmp(p, "uid=", 4) == 0 &&
+        return begins(p, "uid=") &&
                value(p, "uid=", " ", t->user, sizeof t->user);
     }
     if (is_tag(name, n, "/smtpd")) {
         t->kind = TAKEN_SMTP;
         /* what a content filter hands back had another client */
-        return strncmp(p, "client=", 7) == 0 && from_here(p) &&
+        return begins(p, "client=") && from_here(p) &&
                strstr(p, ", orig_queue_id=") == NULL;
     }
     t->kind = TAKEN_MORE;
     if (is_tag(name, n, "/cleanup"))
-        return strncmp(p, "message-id=", 11) == 0 &&
+        return begins(p, "message-id=") &&
                value(p, "message-id=", " ", t->message_id,
                      sizeof t->message_id);
-    return strncmp(p, "from=<", 6) == 0 &&
+    return begins(p, "from=<") &&
            value(p, "from=", " ", t->from, sizeof t->from);
 }
 
-/* arrow: at " <= " */
-static int exim(const char *line, const char *arrow, struct taken *t)
+/* p: what stands behind the tag, or a line of Exim's own log */
+static int exim(const char *p, struct taken *t)
 {
-    const char *p = arrow, *rest;
-    size_t n;
+    const char *w, *id = "", *host = NULL;
+    size_t n, idlen = 0;
+    int i;
 
     t->mta = "exim";
-    while (p > line && p[-1] != ' ')
-        p--;
-    n = (size_t)(arrow - p);
-    /* nothing but the time, a zone and a pid stand before it */
-    if (strspn(line, "0123456789-:.+[] ") < (size_t)(p - line))
-        return 0;
-    if (n < 16 || n >= sizeof t->queue_id || p[6] != '-')
-        return 0;
-    memcpy(t->queue_id, p, n);
-    t->queue_id[n] = '\0';
-    arrow += 4;
-    n = strcspn(arrow, " ");
-    rest = arrow + n;
-    if (strncmp(arrow, "<>", 2) != 0) {
-        if (n >= sizeof t->from)
-            n = sizeof t->from - 1;
-        memcpy(t->from, arrow, n);
-        t->from[n] = '\0';
+    /* nothing but the time, a zone and a pid stand before the id */
+    for (i = 0; (n = word(&p, &w)) > 0 && strncmp(w, "<= ", 3) != 0; i++) {
+        if (i == 5)
+            return 0;
+        id = w;
+        idlen = n;
     }
-    /* a bounce of its own refers to what it bounces */
-    if (strncmp(rest, " R=", 3) == 0)
+    if (n == 0 || idlen < 16 || idlen >= sizeof t->queue_id || id[6] != '-')
         return 0;
-    value(rest, " id=", " ", t->message_id, sizeof t->message_id);
-    if (strstr(rest, " P=local") != NULL) {
-        t->kind = TAKEN_LOCAL;
-        return value(rest, " U=", " ", t->user, sizeof t->user);
+    keep(id, idlen, t->queue_id, sizeof t->queue_id);
+    w = p = skip(p);
+    if (*p == '"') { /* "a b"@example.org */
+        for (p++; *p && *p != '"'; p++)
+            p += *p == '\\' && p[1];
     }
-    t->kind = TAKEN_SMTP;
-    p = strstr(rest, " P=");
-    return p != NULL && strncmp(rest, " H=", 3) == 0 && from_here(rest);
+    p += strcspn(p, " ");
+    if (strncmp(w, "<> ", 3) != 0)
+        keep(w, (size_t)(p - w), t->from, sizeof t->from);
+    /* what stands behind the size is the mail's */
+    while ((n = word(&p, &w)) > 0 && !begins(w, "S=")) {
+        if (begins(w, "R=")) /* a bounce of its own: what it bounces */
+            return 0;
+        if (begins(w, "U="))
+            keep(w + 2, n - 2, t->user, sizeof t->user);
+        else if (*w == '[' && host == NULL) /* a HELO stands in () */
+            host = w;
+        else if (begins(w, "P="))
+            t->kind = begins(w, "P=local") ? TAKEN_LOCAL : TAKEN_SMTP;
+    }
+    value(p, " id=", " ", t->message_id, sizeof t->message_id);
+    return t->kind == TAKEN_LOCAL  ? t->user[0] != '\0'
+           : t->kind == TAKEN_SMTP ? host != NULL && from_here(host)
+                                   : 0;
 }
 
 static int sendmail(const char *p, struct taken *t)
@@ -167,13 +178,13 @@ static int sendmail(const char *p, struct taken *t)
     if (p == NULL)
         return 0;
     next = queue_id(p, own, sizeof own);
-    if (next != NULL && strncmp(next, "DSN: ", 5) == 0) {
+    if (next != NULL && begins(next, "DSN: ")) {
         t->kind = TAKEN_OWN;
         memcpy(t->queue_id, own, sizeof own);
         return 1;
     }
     /* without a recipient it was given up */
-    if (strncmp(p, "from=", 5) != 0 || strstr(p, ", nrcpts=0,") != NULL)
+    if (!begins(p, "from=") || strstr(p, ", nrcpts=0,") != NULL)
         return 0;
     /* the last: what stands before it is the sender's */
     relay = strstr(p, ", relay=");
@@ -187,11 +198,8 @@ static int sendmail(const char *p, struct taken *t)
     n = strcspn(relay, "@ ");
     if (strcmp(relay + n, "@localhost") == 0) {
         t->kind = TAKEN_LOCAL;
-        if (n >= sizeof t->user)
-            return 0;
-        memcpy(t->user, relay, n);
-        t->user[n] = '\0';
-        return 1;
+        keep(relay, n, t->user, sizeof t->user);
+        return n > 0 && n < sizeof t->user;
     }
     t->kind = TAKEN_SMTP;
     return from_here(relay);
@@ -203,21 +211,28 @@ int taken_line(const char *line, size_t len, struct taken *t)
                                             "/qmgr"};
     static const char *const sendmails[] = {"sendmail", "sm-mta",
                                             "sm-msp-queue", "sm-msa"};
-    const char *name, *text, *arrow;
+    const char *p = line, *name;
     size_t n, i;
 
-    memset(t, 0, sizeof *t);
-    if (memchr(line, '\0', len) != NULL)
+    if (memchr(line, '\0', len) != NULL || (n = word(&p, &name)) == 0)
         return 0;
-    text = tag(line, &name, &n);
-    for (i = 0; text != NULL && i < sizeof postfixes / sizeof *postfixes; i++)
+    memset(t, 0, sizeof *t);
+    if (isdigit((unsigned char)*name) && n == 10) /* Exim's own log */
+        return exim(p, t);
+    /* "Nov  4 08:52:55" or one word of RFC 3339, host, "tag[pid]: " */
+    for (i = isdigit((unsigned char)*name) ? 2 : 4; i > 0 && n > 0; i--)
+        n = word(&p, &name);
+    if (n < 2 || name[n - 1] != ':')
+        return 0;
+    p = skip(p);
+    for (i = 0; i < n - 1 && name[i] != '['; i++)
+        ;
+    n = i;
+    for (i = 0; i < sizeof postfixes / sizeof *postfixes; i++)
         if (is_tag(name, n, postfixes[i]))
-            return postfix(name, n, text, t);
-    for (i = 0; text != NULL && i < sizeof sendmails / sizeof *sendmails; i++)
+            return postfix(name, n, p, t);
+    for (i = 0; i < sizeof sendmails / sizeof *sendmails; i++)
         if (is_tag(name, n, sendmails[i]))
-            return sendmail(text, t);
-    if (text != NULL && (is_tag(name, n, "exim") || is_tag(name, n, "exim4")))
-        line = text;
-    arrow = strstr(line, " <= ");
-    return arrow != NULL && exim(line, arrow, t);
+            return sendmail(p, t);
+    return n >= 4 && begins(name, "exim") && exim(p, t);
 }

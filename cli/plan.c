@@ -52,32 +52,6 @@ static int first_time(struct plan *p, struct cli_lines *l, uint64_t *us)
     return -1;
 }
 
-static int guess(struct source *src, struct cli_lines *l)
-{
-    char text[32768];
-    size_t n = 0, len;
-    char *line;
-
-    while ((line = cli_lines_next(l, &len)) != NULL &&
-           n + len + 1 < sizeof(text)) {
-        memcpy(text + n, line, len);
-        n += len;
-        text[n++] = '\n';
-    }
-    src->format = log_format_guess(text, n);
-    return src->format ? 0 : -1;
-}
-
-/* Back to the start, whatever kind of file it is. */
-static struct cli_lines *again(struct cli_lines *l, const char *path)
-{
-    if (cli_lines_seekable(l) && cli_lines_seek(l, 0) == 0) {
-        return l;
-    }
-    cli_lines_close(l);
-    return cli_lines_open(path);
-}
-
 /* The stretch of a plain file from at on, in pieces where there are threads
  * for them. */
 static void pieces(struct plan *p, struct cli_lines *l, struct part *part)
@@ -181,7 +155,7 @@ int plan_file(struct plan *p, struct cli_file *file)
         return -1;
     }
     if (p->of->format == NULL) {
-        if (guess(p->of, l) != 0) {
+        if (source_guess(p->of, file->path) != 0) {
             if (say) {
                 search_note(p->s.found, 1,
                             "%s: of no format that is known; --log-format "
@@ -189,9 +163,6 @@ int plan_file(struct plan *p, struct cli_file *file)
                             file->path);
             }
             cli_lines_close(l);
-            return -1;
-        }
-        if ((l = again(l, file->path)) == NULL) {
             return -1;
         }
     }

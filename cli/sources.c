@@ -389,6 +389,24 @@ static int given(struct cli *c, struct sources *out)
     return rc;
 }
 
+int source_guess(struct source *s, const char *path)
+{
+    static char text[65536];
+    struct cli_lines *l = cli_lines_open(path);
+    size_t n = 0, len;
+    char *line;
+
+    while (l && (line = cli_lines_next(l, &len)) != NULL &&
+           n + len + 1 < sizeof(text)) {
+        memcpy(text + n, line, len);
+        n += len;
+        text[n++] = '\n';
+    }
+    cli_lines_close(l);
+    s->format = log_format_guess(text, n);
+    return s->format ? 0 : -1;
+}
+
 int sources_find(struct cli *c, struct sources *out)
 {
     size_t i;

@@ -30,6 +30,10 @@ struct sources {
 int sources_find(struct cli *c, struct sources *out);
 void sources_free(struct sources *s);
 
+/* Sets s->format by the first lines of that file of it; 0, or -1: they are of
+ * none that is known. */
+int source_guess(struct source *s, const char *path);
+
 /*
  * The pattern of the files that a piped logger writes (rotatelogs, cronolog),
  * in out; 0, or -1: not such a one.

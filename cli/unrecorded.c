@@ -13,18 +13,17 @@
  * the log had already, a filter or Sendmail's own client handed that mail on.
  */
 #include "unrecorded.h"
-#include "files.h"
+#include "maillog.h"
 #include "records.h"
-#include "waves.h"
 
-#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <uthash.h>
+
 #include "mo_msg.h"
-#include "mo_paths.h"
 
 #define SECOND 1000000ull
 #define WINDOW (120 * SECOND)
@@ -223,60 +222,12 @@ static void add_mail(struct found *f, const struct taken *t, uint64_t us)
     note_id(f, m);
 }
 
-static int read_log(struct found *f, const char *path)
+static void on_taken(void *arg, const struct taken *t, uint64_t us)
 {
-    struct cli_lines *l = cli_lines_open(path);
-    uint64_t now = (uint64_t)time(NULL) * SECOND, us;
-    unsigned long n = 0;
-    struct taken t;
-    size_t len;
-    char *line;
-
-    if (l == NULL) {
-        mo_error("%s: %s", path, strerror(errno));
-        return -1;
-    }
-    while ((line = cli_lines_next(l, &len)) != NULL) {
-        if ((++n & 4095) == 0)
-            cli_progress(f->c, path, cli_lines_pos(l), 0);
-        if (!taken_line(line, len, &t))
-            continue;
-        if (t.kind == TAKEN_MORE)
-            more(f, &t);
-        else if (maillog_time(line, len, now, &us) == 0)
-            add_mail(f, &t, us);
-    }
-    cli_progress_end(f->c);
-    if (cli_lines_error(l))
-        mo_warn("%s: %s; going on", path, cli_lines_error(l));
-    cli_lines_close(l);
-    return 0;
-}
-
-static int read_logs(struct found *f, char *const *maillog, int n)
-{
-    static const char *const usual[] = {"/var/log/mail.log", "/var/log/maillog",
-                                        "/var/log/exim4/mainlog",
-                                        "/var/log/exim/main.log"};
-    struct cli_files files = {0};
-    int rv = 0;
-
-    for (int i = 0; i < n && rv == 0; i++)
-        rv = read_log(f, maillog[i]);
-    if (n > 0)
-        return rv;
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        cli_files_rotated(&files, usual[i], NULL);
-    if (files.n == 0) {
-        mo_error("there is no log of an MTA in /var/log (looked for mail.log, "
-                 "maillog, exim4/mainlog and exim/main.log): name it");
-        return -1;
-    }
-    cli_files_sort(&files);
-    for (size_t i = 0; i < files.n && rv == 0; i++)
-        rv = read_log(f, files.file[i].path);
-    cli_files_free(&files);
-    return rv;
+    if (t->kind == TAKEN_MORE)
+        more(arg, t);
+    else
+        add_mail(arg, t, us);
 }
 
 /* ---- which is whose */
@@ -402,13 +353,14 @@ static unsigned long show(struct found *f)
     return n;
 }
 
-int log_unrecorded(struct cli *c, char *const *maillog, int n)
+int log_unrecorded(struct cli *c, const char *const *maillog, size_t n)
 {
     struct found f = {.c = c};
     unsigned long shown = 0;
     int rv = CLI_TROUBLE;
 
-    if (read_records(&f) == 0 && read_logs(&f, maillog, n) == 0) {
+    if (read_records(&f) == 0 &&
+        maillog_read(c, maillog, n, on_taken, &f) == 0) {
         if (f.nmail)
             qsort(f.mail, f.nmail, sizeof *f.mail, by_mail);
         match_ids(&f);

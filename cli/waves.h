@@ -15,6 +15,7 @@
 
 #include "cli.h"
 #include "log_format.h"
+#include "sources.h"
 
 #include <uthash.h>
 
@@ -71,20 +72,15 @@ void waves_free(struct waves *w);
 typedef void access_fn(void *arg, const struct log_line *l, const char *line,
                        size_t len);
 /* All lines of requests from..to in the logs that can hold vhost's (NULL:
- * any); -1: wrong options, said. */
-int waves_access(struct cli *c, uint64_t from, uint64_t to, const char *vhost,
-                 access_fn *fn, void *arg);
+ * any). */
+void waves_access(struct cli *c, struct sources *all, uint64_t from,
+                  uint64_t to, const char *vhost, access_fn *fn, void *arg);
 
 /* ---- without a mail log of ours (waves_maillog.c) */
-/* the time that an MTA's line begins with, "Nov 24 08:52:55 " or
- * "2026-11-24T08:52:55…" or "2026-11-24 08:53:10 "; 0, or -1 */
-int maillog_time(const char *p, size_t len, uint64_t now, uint64_t *us);
-/* time and local user of a line by which an MTA took a mail from a local
- * process; 0, or -1: it is none.  now: for logs without a year. */
-int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
-                 char *user, size_t size);
-int waves_maillog(struct cli *c, const char *path, struct waves *w);
+/* the mails that local users sent, out of these logs (see maillog_read) */
+int waves_maillog(struct cli *c, const char *const *name, size_t n,
+                  struct waves *w);
 /* the dynamic requests that fit a wave in time, ranked; printed */
-int waves_guess(struct cli *c, const struct wave *w);
+void waves_guess(struct cli *c, struct sources *all, const struct wave *w);
 
 #endif

@@ -3,8 +3,8 @@
  */
 #include "waves.h"
 #include "lines.h"
-#include "sources.h"
 
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,35 +12,23 @@
 
 /* lines are written at a request's end: out of order by this, at most */
 #define SLOW (10 * MINUTE)
-#define GUESS_BYTES 65536
 
 static int line_time(void *arg, const char *line, size_t len, uint64_t *us)
 {
     return log_format_time(arg, line, len, us);
 }
 
-static struct log_format *guess(const char *path)
+/* once a file, however many waves ask for it */
+static void tell(struct cli_file *file, const char *what)
 {
-    static char text[GUESS_BYTES];
-    struct cli_lines *l = cli_lines_open(path);
-    size_t n = 0, len;
-    char *line;
-
-    if (!l)
-        return NULL;
-    while ((line = cli_lines_next(l, &len)) != NULL &&
-           n + len + 1 < sizeof text) {
-        memcpy(text + n, line, len);
-        n += len;
-        text[n++] = '\n';
-    }
-    cli_lines_close(l);
-    return log_format_guess(text, n);
+    if (!file->user)
+        mo_warn("%s: %s", file->path, what);
+    file->user = file;
 }
 
-static void one_file(struct cli *c, const struct cli_file *file,
-                     struct log_format *f, uint64_t from, uint64_t to,
-                     const char *vhost, access_fn *fn, void *arg)
+static void one_file(struct cli *c, struct cli_file *file, struct log_format *f,
+                     uint64_t from, uint64_t to, const char *vhost,
+                     access_fn *fn, void *arg)
 {
     struct cli_lines *l = cli_lines_open(file->path);
     struct log_line parsed;
@@ -49,8 +37,10 @@ static void one_file(struct cli *c, const struct cli_file *file,
     size_t len;
     char *line;
 
-    if (!l)
+    if (!l) {
+        tell(file, strerror(errno));
         return;
+    }
     if (cli_lines_seekable(l))
         cli_lines_find(l, from, SLOW, line_time, f);
     while ((line = cli_lines_next(l, &len)) != NULL) {
@@ -70,53 +60,44 @@ static void one_file(struct cli *c, const struct cli_file *file,
             continue;
         fn(arg, &parsed, line, len);
     }
+    if (cli_lines_error(l))
+        tell(file, cli_lines_error(l));
     cli_lines_close(l);
 }
 
-static int may_hold(const struct source *s, const char *vhost)
+static int is_of(const struct source *s, const char *vhost)
 {
     size_t i;
 
-    if (!vhost || s->all)
-        return 1;
     for (i = 0; i < s->nvhosts; i++)
         if (strcasecmp(s->vhost[i], vhost) == 0)
             return 1;
     return 0;
 }
 
-int waves_access(struct cli *c, uint64_t from, uint64_t to, const char *vhost,
-                 access_fn *fn, void *arg)
+void waves_access(struct cli *c, struct sources *all, uint64_t from,
+                  uint64_t to, const char *vhost, access_fn *fn, void *arg)
 {
-    struct sources all;
+    int known = 0; /* a log is of that vhost; else it may be in any */
     size_t i, j;
 
-    if (sources_find(c, &all) < 0)
-        return -1;
-    for (i = 0; i < all.n; i++) {
-        struct source *s = &all.s[i];
+    for (i = 0; vhost && i < all->n; i++)
+        known |= is_of(&all->s[i], vhost);
+    for (i = 0; i < all->n; i++) {
+        struct source *s = &all->s[i];
 
-        if (s->note || !may_hold(s, vhost))
+        if (s->note || (known && !s->all && !is_of(s, vhost)))
             continue;
         for (j = 0; j < s->files.n; j++) {
-            const struct cli_file *file = &s->files.file[j];
-            struct log_format *f = s->format;
+            struct cli_file *file = &s->files.file[j];
 
             if (file->mtime_us + MINUTE < from)
                 continue;
-            if (!f)
-                f = guess(file->path);
-            if (!f) {
-                mo_warn("%s: its format is not known (--log-format says it)",
-                        file->path);
-                continue;
-            }
-            one_file(c, file, f, from, to, vhost, fn, arg);
-            if (f != s->format)
-                log_format_free(f);
+            if (s->format || source_guess(s, file->path) == 0)
+                one_file(c, file, s->format, from, to, vhost, fn, arg);
+            else
+                tell(file, "of no format that is known; --log-format tells it");
         }
     }
     cli_progress_end(c);
-    sources_free(&all);
-    return 0;
 }

@@ -3,228 +3,32 @@
  * local user in Postfix's, Exim's or Sendmail's log, and the dynamic requests
  * that came at the time.  A guess, and said so.
  */
+#include "maillog.h"
 #include "waves.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "mo_msg.h"
 
 #define SHOWN 5
 
-int maillog_time(const char *p, size_t len, uint64_t now, uint64_t *us)
+static void add(void *arg, const struct taken *t, uint64_t us)
 {
-    char text[40];
-    struct tm tm;
-    time_t t;
-    size_t n = len < sizeof text - 1 ? len : sizeof text - 1;
-    const char *end;
+    struct mo_record r;
 
-    memcpy(text, p, n);
-    text[n] = 0;
-    if (n > 19 && isdigit((unsigned char)text[0]) && text[10] == 'T') {
-        text[strcspn(text, " ")] = 0;
-        return mo_time_parse(text, us);
-    }
-    memset(&tm, 0, sizeof tm);
-    tm.tm_isdst = -1;
-    if (isdigit((unsigned char)text[0])) {
-        end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
-        if (!end)
-            return -1;
-        t = mktime(&tm);
-    }
-    else {
-        time_t today = (time_t)(now / 1000000);
-        struct tm year;
-
-        end = strptime(text, "%b %d %H:%M:%S", &tm);
-        if (!end || !localtime_r(&today, &year))
-            return -1;
-        /* the log has no year: the last one that is not in the future */
-        tm.tm_year = year.tm_year;
-        t = mktime(&tm);
-        if (t > today + 86400) {
-            tm.tm_year--;
-            tm.tm_isdst = -1;
-            t = mktime(&tm);
-        }
-    }
-    if (t == (time_t)-1)
-        return -1;
-    *us = (uint64_t)t * 1000000;
-    return 0;
+    if (t->kind != TAKEN_LOCAL)
+        return;
+    memset(&r, 0, sizeof r);
+    r.value[MO_F_USER] = t->user;
+    waves_add(arg, t->user, us, &r);
 }
 
-/*
- * A line is read word by word from its begin: a sender, a Message-ID or a
- * Subject that a line goes on with can hold anything, another user too.
- */
-struct words {
-    const char *p, *end;
-};
-
-static int next(struct words *w, const char **word, size_t *n)
+int waves_maillog(struct cli *c, const char *const *name, size_t n,
+                  struct waves *w)
 {
-    while (w->p < w->end && *w->p == ' ')
-        w->p++;
-    *word = w->p;
-    while (w->p < w->end && *w->p != ' ')
-        w->p++;
-    *n = (size_t)(w->p - *word);
-    return *n ? 0 : -1;
-}
-
-static int begins(const char *word, size_t n, const char *with)
-{
-    size_t len = strlen(with);
-
-    return n >= len && memcmp(word, with, len) == 0;
-}
-
-static int keep_user(const char *p, size_t n, char *user, size_t size)
-{
-    if (!n || n >= size)
-        return -1;
-    memcpy(user, p, n);
-    user[n] = 0;
-    return 0;
-}
-
-/* "A1F: uid=33 from=<sender>", of pickup */
-static int postfix(struct words *w, char *user, size_t size)
-{
-    const char *p;
-    size_t n;
-
-    if (next(w, &p, &n) < 0 || p[n - 1] != ':' || next(w, &p, &n) < 0 ||
-        !begins(p, n, "uid="))
-        return -1;
-    return keep_user(p + 4, n - 4, user, size);
-}
-
-/* "ID <= sender H=… U=user P=local S=797 id=…"; all past S= is the mail's */
-static int exim(struct words *w, char *user, size_t size)
-{
-    const char *p;
-    size_t n;
-    int i, local = 0, named = 0;
-
-    for (i = 0; i < 8; i++) /* date, time, zone, pid, id */
-        if (next(w, &p, &n) < 0 || (n == 2 && memcmp(p, "<=", 2) == 0))
-            break;
-    if (i == 8 || !n || next(w, &p, &n) < 0)
-        return -1;
-    if (*p == '"') { /* "a b"@example.org */
-        for (w->p = p + 1; w->p < w->end && *w->p != '"'; w->p++)
-            if (*w->p == '\\' && w->p + 1 < w->end)
-                w->p++;
-        while (w->p < w->end && *w->p != ' ')
-            w->p++;
-    }
-    while (next(w, &p, &n) == 0 && !begins(p, n, "S=")) {
-        if (begins(p, n, "U="))
-            named = keep_user(p + 2, n - 2, user, size) == 0;
-        else if (begins(p, n, "P="))
-            local = begins(p, n, "P=local");
-    }
-    return named && local ? 0 : -1;
-}
-
-/* "ID: from=x, size=3, …, msgid=…, relay=user@localhost" */
-static int sendmail(struct words *w, char *user, size_t size)
-{
-    static const char relay[] = ", relay=", host[] = "@localhost";
-    const char *p, *r = NULL, *at;
-    size_t n;
-
-    if (next(w, &p, &n) < 0 || p[n - 1] != ':' || next(w, &p, &n) < 0 ||
-        !begins(p, n, "from="))
-        return -1;
-    /* the last one is Sendmail's */
-    while ((p = memmem(p, (size_t)(w->end - p), relay, sizeof relay - 1)) !=
-           NULL) {
-        p += sizeof relay - 1;
-        r = p;
-    }
-    if (!r || !(at = memchr(r, '@', (size_t)(w->end - r))) ||
-        (size_t)(w->end - at) < sizeof host - 1 ||
-        memcmp(at, host, sizeof host - 1) != 0 ||
-        memchr(r, ' ', (size_t)(at - r)))
-        return -1;
-    at += sizeof host - 1;
-    if (at < w->end && *at != ',' && *at != ' ')
-        return -1;
-    return keep_user(r, (size_t)(at - r) - (sizeof host - 1), user, size);
-}
-
-int maillog_line(const char *line, size_t len, uint64_t now, uint64_t *us,
-                 char *user, size_t size)
-{
-    struct words w = {line, line + len};
-    const char *p, *slash, *bracket;
-    size_t n;
-    int rc;
-
-    if (next(&w, &p, &n) < 0)
-        return -1;
-    if (isdigit((unsigned char)*line) && n == 10) { /* Exim's own log */
-        rc = exim(&w, user, size);
-    }
-    else {
-        /* "Nov  4 08:52:55" or one word of RFC 3339; host; tag[pid]: */
-        if (!isdigit((unsigned char)*line) &&
-            (next(&w, &p, &n) < 0 || next(&w, &p, &n) < 0))
-            return -1;
-        if (next(&w, &p, &n) < 0 || next(&w, &p, &n) < 0 || p[n - 1] != ':')
-            return -1;
-        bracket = memchr(p, '[', n);
-        n = bracket ? (size_t)(bracket - p) : n - 1;
-        slash = memrchr(p, '/', n);
-        if (slash && begins(slash, n - (size_t)(slash - p), "/pickup"))
-            rc = postfix(&w, user, size);
-        else if (begins(p, n, "exim"))
-            rc = exim(&w, user, size);
-        else if (begins(p, n, "sendmail") || begins(p, n, "sm-"))
-            rc = sendmail(&w, user, size);
-        else
-            rc = -1;
-    }
-    return rc < 0 ? -1 : maillog_time(line, len, now, us);
-}
-
-int waves_maillog(struct cli *c, const char *path, struct waves *w)
-{
-    struct cli_lines *l = cli_lines_open(path);
-    uint64_t now = (uint64_t)time(NULL) * 1000000, us;
-    unsigned long n = 0;
-    char user[64], *line;
-    size_t len;
-
-    if (!l) {
-        mo_error("%s: %s", path, strerror(errno));
-        return -1;
-    }
-    while ((line = cli_lines_next(l, &len)) != NULL) {
-        struct mo_record r;
-
-        if ((++n & 4095) == 0)
-            cli_progress(c, path, cli_lines_pos(l), 0);
-        if (maillog_line(line, len, now, &us, user, sizeof user) < 0)
-            continue;
-        memset(&r, 0, sizeof r);
-        r.value[MO_F_USER] = user;
-        waves_add(w, user, us, &r);
-    }
-    cli_progress_end(c);
-    if (cli_lines_error(l))
-        mo_warn("%s: %s; going on", path, cli_lines_error(l));
-    cli_lines_close(l);
-    return 0;
+    return maillog_read(c, name, n, add, w);
 }
 
 /* ---- requests that fit */
@@ -354,17 +158,16 @@ static double score(const struct guess *g, const struct group *e)
     return weight * weight * excess * excess / (chance + 1);
 }
 
-int waves_guess(struct cli *c, const struct wave *w)
+void waves_guess(struct cli *c, struct sources *all, const struct wave *w)
 {
     struct guess g = {.w = w};
     uint64_t around =
         w->end - w->start < 30 * MINUTE ? 30 * MINUTE : w->end - w->start;
     struct group *e, *tmp = NULL;
     unsigned n = 0;
-    int rc;
 
     g.from = w->start - MINUTE;
-    rc = waves_access(c, g.from - around, w->end + around, NULL, count, &g);
+    waves_access(c, all, g.from - around, w->end + around, NULL, count, &g);
     HASH_ITER(hh, g.groups, e, tmp)
     {
         e->score = e->in ? score(&g, e) : -1;
@@ -397,5 +200,4 @@ int waves_guess(struct cli *c, const struct wave *w)
         free(e->line);
         free(e);
     }
-    return rc;
 }

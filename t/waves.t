@@ -217,4 +217,67 @@ for my $mta (sort keys %lie) {
         '--access-log', "$dir/access.log", '--log-format', $format);
     is("@who", $mta eq 'exim' ? 'web3' : '', "$mta: no lie is believed");
 }
+
+# what came from elsewhere is not from here, whatever it says
+spew("$dir/lie.log", join '', map {
+    my $t = strftime('%Y-%m-%d %H:%M:%S', gmtime $attack);
+    "$t 1xVmMA-00007j-1$_->[0] <= $_->[1]\n"
+} [1, 'a@b.example H=([127.0.0.1]) [198.51.100.9] P=esmtp S=7 id=x@y'],
+    [2, 'a@b.example H=x [198.51.100.9] P=esmtp S=7 id=x U=root P=local'],
+    [3, 'a@b.example H=x [198.51.100.9]:77 I=[127.0.0.1]:25 P=esmtp S=7 id=x'],
+    [4, 'a@b.example U=web3 P=local S=7 id=here U=root H=x [127.0.0.1]'],
+    [5, 'a@b.example H=(x) [127.0.0.1]:99 P=esmtp S=7 id=loop@y'],
+    [6, '<> R=1xVmMA-00007j-11 U=Debian-exim P=local S=9 id=bounce@y']);
+spew("$dir/none.log", '');
+my ($urc, $uout) = run($MAILORIGIN, qw(log --unrecorded --json --log),
+    "$dir/none.log", "$dir/lie.log");
+is(join(', ', map {"$_->{taken} " . ($_->{user} // '-') . " $_->{message_id}"}
+    map {$json->decode($_)} split /\n/, $uout), 'local web3 here, smtp - loop@y',
+    'log --unrecorded: what came from here alone');
+
+# rotated and compressed, a pattern, several, a pipe: the whole past of it
+my @lines = split /^/, slurp("$dir/exim.log");
+my $third = int(@lines / 3) + 1;
+mkdir "$dir/rotated";
+my $main = "$dir/rotated/mainlog";
+my @first = @lines[0 .. $third - 1];
+spew("$main.2", join '', @first);
+spew("$main.1", join '', @lines[$third .. 2 * $third - 1]);
+spew($main, join '', @lines[2 * $third .. $#lines]);
+utime $attack + $_, $attack + $_, $main . ('.2', '.1', '')[$_] for 0 .. 2;
+run('gzip', "$main.2");
+run('zstd', '-q', '--rm', "$main.1");
+my @to = ('--access-log', "$dir/rotated/access.log", '--log-format', $format);
+@lines = split /^/, slurp("$dir/access.log");
+spew("$dir/rotated/access.log.1", join '', @lines[0 .. 400]);
+spew("$dir/rotated/access.log", join '', @lines[401 .. $#lines]);
+run('gzip', "$dir/rotated/access.log.1");
+for my $from ([$main], ["$main*"], [$main, "$main.1.zst", "$main.2.gz"]) {
+    my @g = waves((map {('--from-maillog', $_)} @$from), @to);
+    is(join(' ', map {"$_->{user} $_->{count} $_->{guess}[0]{request} "
+        . "$_->{guess}[0]{in}"} @g), 'web2 150 /x.php 150',
+        "--from-maillog @{[map {s{.*/}{}r} @$from]}: rotated, compressed");
+}
+is((waves('--from-maillog', "$main.2.gz", @to))[0]{count},
+    scalar(grep {/U=web2 P=local/} @first), 'one alone');
+my ($prc, $pout) = run('sh', '-c', 'f=$1; shift; cat "$f" | "$@"', 'sh',
+    "$dir/exim.log", $MAILORIGIN, qw(waves --json --from-maillog -), @to);
+is($json->decode($pout || '{}')->{count}, 150, 'and on stdin');
+($prc, undef, my $perr) = run($MAILORIGIN, 'waves', '--from-maillog',
+    "$dir/nowhere.log", @to);
+is($prc, 2, 'no such mail log: trouble');
+like($perr, qr{nowhere\.log: No such file}, '... said');
+
+# an access log that is not to be read is said, once
+spew("$dir/damaged.log.gz", substr(slurp("$dir/rotated/access.log.1.gz"), 0, 900));
+for my $bad (["$dir/nowhere.log", qr/no such file/],
+    ["$dir/damaged.log.gz", qr/ends too early/]) {
+    (undef, undef, $perr) = run($MAILORIGIN, 'waves', '--from-maillog',
+        "$dir/exim.log", '--access-log', $bad->[0], '--log-format', $format);
+    is(scalar(() = $perr =~ /$bad->[1]/g), 1, "$bad->[0]: said, once")
+        or diag($perr);
+    (undef, undef, $perr) = run($MAILORIGIN, 'waves', '--log', "$dir/mail.log",
+        '--all', '--access-log', $bad->[0], '--log-format', $format);
+    like($perr, $bad->[1], '... with a mail log of ours, too') or diag($perr);
+}
 done_testing;
