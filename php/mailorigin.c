@@ -9,9 +9,12 @@
  * shutdown function, so that no later request finds it.
  *
  * It helps where mail leaves after fastcgi_finish_request(), where FPM is in
- * a container or on another host, and under mod_fcgid; elsewhere the recorder
- * needs nothing of PHP.  A token is a claim: this can make no mail look more
- * certain than it is.
+ * a container or on another host, and under mod_fcgid.  A token is a claim:
+ * this can make no mail look more certain than it is.
+ *
+ * And it gives those programs the FastCGI connection, by which the recorder
+ * knows the request: up to PHP 8.2 they have it anyway, PHP 8.4 closes it
+ * when they begin.
  *
  * PHP 7.4 to 8.4, with and without threads.  The environment is the whole
  * process's, so that in a server of threads this does nothing.
@@ -20,8 +23,13 @@
 #include "config.h"
 #endif
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "php.h"
 #include "SAPI.h"
@@ -80,10 +88,109 @@ static char *given(const char *name)
     return value;
 }
 
+/* ---- the connection */
+
+static int listener = -1, accepted = -1; /* where they were the last time */
+
+static int of_kind(int fd, int listens, struct sockaddr_storage *name,
+                   socklen_t *len)
+{
+    int on = 0, type = 0;
+    socklen_t n = sizeof on;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) || !on != !listens) {
+        return 0;
+    }
+    n = sizeof type;
+    memset(name, 0, sizeof *name);
+    *len = sizeof *name;
+    return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) &&
+           type == SOCK_STREAM &&
+           !getsockname(fd, (struct sockaddr *)name, len);
+}
+
+/* was fd accepted from one that listens?  Then it has its address. */
+static int is_accepted(int fd)
+{
+    struct sockaddr_storage a, b;
+    socklen_t n, m;
+
+    if (!of_kind(fd, 0, &a, &n) || !of_kind(listener, 1, &b, &m) ||
+        a.ss_family != b.ss_family) {
+        return 0;
+    }
+    switch (a.ss_family) {
+    case AF_UNIX:
+        return n == m && n > sizeof a.ss_family && !memcmp(&a, &b, n);
+    case AF_INET:
+        return ((struct sockaddr_in *)&a)->sin_port ==
+               ((struct sockaddr_in *)&b)->sin_port;
+    case AF_INET6:
+        return ((struct sockaddr_in6 *)&a)->sin6_port ==
+               ((struct sockaddr_in6 *)&b)->sin6_port;
+    default:
+        return 0;
+    }
+}
+
+/* the first of this process's sockets that test() takes; -1: none */
+static int find(int (*test)(int fd))
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *d;
+    int fd = -1;
+
+    while (dir && (d = readdir(dir)) != NULL) {
+        if (d->d_name[0] != '.' && test(atoi(d->d_name))) {
+            fd = atoi(d->d_name);
+            break;
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return fd;
+}
+
+static int listens(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t n;
+
+    return of_kind(fd, 1, &a, &n);
+}
+
+/* Before the script, so that there is one such and the script's are none. */
+static void keep_connection(void)
+{
+    int flags;
+
+    if (strcmp(sapi_module.name, "fpm-fcgi") &&
+        strcmp(sapi_module.name, "cgi-fcgi")) {
+        return;
+    }
+    if (listener < 0 || !listens(listener)) {
+        listener = find(listens);
+    }
+    if (listener < 0) {
+        return; /* plain CGI */
+    }
+    if (accepted < 0 || !is_accepted(accepted)) {
+        accepted = find(is_accepted);
+    }
+    if (accepted >= 0 && (flags = fcntl(accepted, F_GETFD)) > 0 &&
+        flags & FD_CLOEXEC) {
+        fcntl(accepted, F_SETFD, flags & ~FD_CLOEXEC);
+    }
+}
+
+/* ---- a request */
+
 static PHP_RINIT_FUNCTION(mailorigin)
 {
     char *token, *old;
 
+    keep_connection();
     source = "none";
     if (!one_thread()) {
         source = "left alone: this server has threads";

@@ -6,16 +6,7 @@ use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
 use MO::Test;
-
-# phpize's files of another Debian's come to where they belong
-sub at_home {
-    my ($root) = @_;
-    for my $d (qw(/usr/include/php /usr/lib/php)) {
-        my ($status, undef, $err) = run('mount', '-t', 'overlay', '-o',
-            "lowerdir=$root$d:$d", 'mo-php', $d);
-        is($status, 0, "$d is $root\'s") or diag $err;
-    }
-}
+use MO::Fpm;
 
 sub built_and_tested {
     my ($name, $php, $cgi, $version) = @_;
@@ -56,7 +47,7 @@ my @others = glob(($ENV{MO_DEBS} || '/var/cache/mailorigin-test')
 cmp_ok(scalar @others, '>=', 2, 'other PHPs (make -f Makefile.apxs debs)');
 for my $other (@others) {
     my ($v) = $other =~ m{([\d.]+)$};
-    at_home("$other/root");
+    MO::Fpm::at_home($v);
     built_and_tested("PHP $v", "$other/php", "$other/php-cgi",
         {phpize => "$other/root/usr/bin/phpize$v",
             config => "$other/root/usr/bin/php-config$v"});

@@ -9,9 +9,12 @@
 #   $f->handler('a' [, '^x\.php$'])  lines that give .php files to the pool
 #   $f->address('a')     the path or host:port
 #   $f->start, stop, pid, log
-#   extension()          builds php/'s mailorigin.so; its path
+#   extension()          builds php/'s mailorigin.so; its path; with '7.4' that
+#                        PHP's
+#   at_home('7.4')       a PHP that t/suites.sh has put by; its folder
 #   cgi()                the php-cgi program
-#   bin()                the php-fpm program; $MO_FPM is another
+#   bin()                the php-fpm program; $MO_FPM is another, and
+#                        $MO_FPM_EXTENSION an extension that it loads
 # A pool's further keys go into its section as they are (pm, max_children …).
 package MO::Fpm;
 use strict;
@@ -33,11 +36,37 @@ sub cgi {
     return $cgi // die 'no php-cgi';
 }
 
+# Another Debian's PHP, as t/suites.sh has put it by: its folder; phpize's
+# files come to where they belong, in the last one's place.
+my $at_home = '';
+
+sub at_home {
+    my ($v) = @_;
+    my $dir = ($ENV{MO_DEBS} || '/var/cache/mailorigin-test')
+        . "/suites/php/$v";
+    return $dir if $at_home eq $v;
+    for my $d (qw(/usr/include/php /usr/lib/php)) {
+        run('umount', '-l', $d) if $at_home;
+        my ($status, undef, $err) = run('mount', '-t', 'overlay', '-o',
+            "lowerdir=$dir/root$d:$d", 'mo-php', $d);
+        die "PHP $v is not there (make -f Makefile.apxs debs): $err"
+            if $status;
+    }
+    $at_home = $v;
+    return $dir;
+}
+
 sub extension {
+    my ($v) = @_;
     my $dir = scratch() . '/php';
+    my ($phpize, $config) = ($ENV{PHPIZE} // 'phpize', 'php-config');
+    if ($v) {
+        my $bin = at_home($v) . '/root/usr/bin';
+        ($phpize, $config) = ("$bin/phpize$v", "$bin/php-config$v");
+    }
     my ($status, $out, $err) = run('sh', '-c', 'cp -r "$1" "$2" && cd "$2" '
-        . '&& "${PHPIZE:-phpize}" && ./configure -q && make -s', 'sh',
-        "$SRC/php", $dir);
+        . '&& "$3" && ./configure -q --with-php-config="$4" && make -s', 'sh',
+        "$SRC/php", $dir, $phpize, $config);
     die "$out$err" if $status || !-e "$dir/modules/mailorigin.so";
     return "$dir/modules/mailorigin.so";
 }
@@ -108,7 +137,8 @@ sub start {
         open STDERR, '>>', "$self->{dir}/out";
         delete $ENV{LD_PRELOAD};
         my @cmd = (bin(), '-n', '-F', '-y', "$self->{dir}/conf",
-            map { ('-d', $_) } @{$self->{defines} // []});
+            map { ('-d', $_) } @{$self->{defines} // []},
+            $ENV{MO_FPM_EXTENSION} ? "extension=$ENV{MO_FPM_EXTENSION}" : ());
         unshift @cmd, @{$self->{under}} if $self->{under};
         unshift @cmd, 'setpriv', "--reuid=$self->{run_as}",
             "--regid=$self->{run_as}", '--clear-groups', '--'
