@@ -8,13 +8,17 @@
 
 #include "mo_record.h"
 
+#define SOME                                                                   \
+    (1ull << MO_F_TIME | 1ull << MO_F_ACTION | 1ull << MO_F_URI |              \
+     1ull << MO_F_UID | 1ull << MO_F_TRUNCATED)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char out[MO_RECORD_LINE], back[MO_RECORD_LINE],
-        twice[MO_RECORD_LINE];
-    struct mo_record r, again;
+        twice[MO_RECORD_LINE], some[MO_RECORD_LINE];
+    struct mo_record r, again, part;
     char *line = malloc(size + 1);
     size_t n, i;
 
@@ -37,6 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(back, out, n);
         if (n && mo_record_parse(back, n, &again) != 0)
             abort();
+        /* a part of it says what all of it does */
+        memcpy(some, out, n);
+        if (n && mo_record_parse_some(some, n, SOME, &part) != 0)
+            abort();
+        for (i = 0; n && i < MO_F_COUNT; i++)
+            if ((SOME >> i & 1) &&
+                strcmp(part.value[i] ? part.value[i] : "",
+                       again.value[i] ? again.value[i] : "") != 0)
+                abort();
         /* (a byte that is no UTF-8 is read back as a character) */
         if (n && !again.value[MO_F_TRUNCATED] &&
             (mo_record_format(&again, twice, sizeof twice) != n ||

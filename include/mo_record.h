@@ -100,8 +100,8 @@ size_t mo_record_format(const struct mo_record *r, char *buf, size_t size);
 int mo_record_parse(char *line, size_t len, struct mo_record *r);
 
 /*
- * The same, but only until all members are found whose bit (1 << field) is in
- * wanted: what stands after them is not looked at, but for the last '}'.
+ * The same, but for the members whose bit (1 << field) is in wanted: what else
+ * the line holds may not be looked at, but for the last '}'.
  */
 int mo_record_parse_some(char *line, size_t len, uint64_t wanted,
                          struct mo_record *r);

@@ -6,6 +6,9 @@
 #include "mo_record.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define F(name)                                                                \
     {                                                                          \
@@ -424,6 +427,88 @@ static inline char *blanks(char *p, const char *end)
     return p;
 }
 
+/* The first "name": in [p, end), NULL: none. */
+static char *find_member(char *p, const char *end, const char *name, size_t n)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), first = _mm_set1_epi8(*name),
+                  colon = _mm_set1_epi8(':');
+    __m128i a, b, c;
+    unsigned bits;
+    char *q;
+
+    for (; (size_t)(end - p) >= n + 18; p += 16) {
+        a = _mm_loadu_si128((const __m128i *)p);
+        b = _mm_loadu_si128((const __m128i *)(p + 1));
+        c = _mm_loadu_si128((const __m128i *)(p + n + 2));
+        a = _mm_and_si128(_mm_cmpeq_epi8(a, quote), _mm_cmpeq_epi8(b, first));
+        a = _mm_and_si128(a, _mm_cmpeq_epi8(c, colon));
+        for (bits = (unsigned)_mm_movemask_epi8(a); bits; bits &= bits - 1) {
+            q = p + __builtin_ctz(bits);
+            if (memcmp(q + 1, name, n) == 0 && q[n + 1] == '"') {
+                return q;
+            }
+        }
+    }
+#endif
+    while ((size_t)(end - p) >= n + 3 &&
+           (p = memchr(p, '"', (size_t)(end - p) - n - 2)) != NULL) {
+        if (memcmp(p + 1, name, n) == 0 && p[n + 1] == '"' && p[n + 2] == ':') {
+            return p;
+        }
+        p++;
+    }
+    return NULL;
+}
+
+/*
+ * Without a backslash no string holds a '"', so that what looks like a
+ * member's name is one: only the wanted ones are looked for, in the recorder's
+ * order.  -1, with nothing changed: the line has to be read member by member.
+ */
+static int quick(char *line, char *end, uint64_t wanted, struct mo_record *r)
+{
+    char *p = line, *q;
+    unsigned f;
+
+    for (f = 0; wanted >> f && f < MO_F_COUNT; f++) {
+        if (!(wanted >> f & 1)) {
+            continue;
+        }
+        if ((q = find_member(p, end, fields[f].name, fields[f].len)) == NULL &&
+            (q = find_member(line, end, fields[f].name, fields[f].len)) ==
+                NULL) {
+            continue;
+        }
+        if (q != line && q[-1] != ',') {
+            return -1;
+        }
+        p = q + fields[f].len + 3;
+        if (*p == '"') {
+            p++;
+            q = memchr(p, '"', (size_t)(end - p));
+        }
+        else {
+            for (q = p; *q >= '0' && *q <= '9'; q++) {
+            }
+        }
+        /* (the line's last byte is a '}') */
+        if (q == NULL || (p[-1] == '"' ? q[1] != ',' && q[1] != '}'
+                                       : *q != ',' && *q != '}')) {
+            return -1;
+        }
+        r->len[f] = (size_t)(q - p);
+        r->value[f] = r->len[f] ? p : NULL;
+        p = q;
+    }
+    for (f = 0; f < MO_F_COUNT; f++) {
+        if (r->value[f]) {
+            ((char *)r->value[f])[r->len[f]] = '\0';
+        }
+    }
+    return 0;
+}
+
 int mo_record_parse_some(char *line, size_t len, uint64_t wanted,
                          struct mo_record *r)
 {
@@ -444,6 +529,12 @@ int mo_record_parse_some(char *line, size_t len, uint64_t wanted,
     esc = memchr(p, '\\', (size_t)(end - p));
     if (esc == NULL) {
         esc = end;
+        if (wanted != ~0ull && end[-1] == '}') {
+            if (quick(p, end, wanted, r) == 0) {
+                return 0;
+            }
+            memset(r, 0, sizeof(*r));
+        }
     }
     p = blanks(p, end);
     if (p < end && *p == '}') {
