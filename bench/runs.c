@@ -1,7 +1,8 @@
 /*
  * runs N INPUT COMMAND ARG…: starts the command N times with INPUT as its
  * standard input, one after the other; prints how long each took, in ms, its
- * CPU time with its children's, in ms, and its minor page faults.
+ * CPU time with its children's, in ms, its minor page faults, and the most
+ * memory that one command had so far, in kB.
  * (Debian 12's hyperfine cannot give a command an input without a shell.)
  */
 #include <errno.h>
@@ -53,11 +54,11 @@ int main(int argc, char **argv)
             fprintf(stderr, "runs: %s: status %d\n", argv[3], status);
             return 1;
         }
-        printf("%.4f %.4f %ld\n",
+        printf("%.4f %.4f %ld %ld\n",
                (double)(b.tv_sec - a.tv_sec) * 1e3 +
                    (double)(b.tv_nsec - a.tv_nsec) / 1e6,
                cpu_ms(&after) - cpu_ms(&before),
-               after.ru_minflt - before.ru_minflt);
+               after.ru_minflt - before.ru_minflt, after.ru_maxrss);
     }
     return 0;
 }
