@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KNOWN_NS 10000000ull
+#define KNOWN_NS 25000000ull
 
 int rec_proc_open(struct rec_proc *p)
 {
@@ -78,7 +78,7 @@ static void forget(struct rec_proc *p, int fd)
 /*
  * What was read a moment ago still holds: the pid that leads here has been
  * read, so its process lived then, and a pid comes back only after all others
- * were used, which takes a hundred times as long.
+ * were used, which takes many times as long.
  */
 static int read_cached(struct rec_proc *p, int32_t pid, int anew,
                        struct mo_proc *out)

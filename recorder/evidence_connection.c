@@ -371,6 +371,7 @@ static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
     struct stat st;
     uint64_t inode = 0;
     int worker = 0;
+    int seen = 1; /* 0: it is closed, or not to be seen from here */
     int i;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
@@ -378,22 +379,31 @@ static void unix_socket(struct rec *r, struct rec_evidence *e, int fd)
         return;
     for (i = 0; i < REC_BOARDS; i++) {
         const struct rec_board *b = &r->boards.board[i];
-        uint32_t at = 0;
+        uint32_t at;
 
         if (b->source.fd < 0)
             continue;
-        while (mo_board_next(&b->map, peer.pid, &at, &s)) {
+        for (at = 0; at < b->map.nslots && (seen || !worker); at++) {
+            const struct mo_slot *hint;
+
+            if (__atomic_load_n(&b->map.owner[at], __ATOMIC_RELAXED) >> 32 !=
+                (uint32_t)peer.pid)
+                continue;
             worker = 1;
-            if (s.conn.kind != MO_CONN_UNIX || s.conn.inode == 0)
+            /* a glance without the lock; what it hits is read properly */
+            hint = (const void *)(b->map.slots + (size_t)at * MO_SLOT_SIZE);
+            if (hint->conn.kind != MO_CONN_UNIX || hint->conn.inode == 0)
                 continue;
             if (inode == 0) {
                 if (fstat(fd, &st) != 0)
                     return;
                 inode = mo_sockdiag_peer(&r->diag, (uint64_t)st.st_ino);
-                if (inode == 0)
-                    break; /* closed, or not to be seen from here */
+                seen = inode != 0;
             }
-            if (s.conn.inode == inode && alive(fd)) {
+            if (seen && hint->conn.inode == inode &&
+                mo_board_read(&b->map, at, &s) && s.pid == peer.pid &&
+                s.conn.kind == MO_CONN_UNIX && s.conn.inode == inode &&
+                alive(fd)) {
                 exact(r, e, b, &s, fd);
                 return;
             }

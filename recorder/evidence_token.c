@@ -29,16 +29,21 @@ static int in_progress(struct rec *r, const struct mo_origin *o,
 
     if (o->pid <= 0)
         return 0;
-    for (i = 0; i < REC_BOARDS; i++) {
-        const struct rec_board *b = &r->boards.board[i];
+    /* The bytes of all before any is decoded: a child may have many, and only
+     * an internal redirect gives the same request a new origin. */
+    for (i = 0; i < 2 * REC_BOARDS; i++) {
+        const struct rec_board *b = &r->boards.board[i % REC_BOARDS];
+        const int decode = i >= REC_BOARDS;
         uint32_t at = 0;
 
         if (b->source.fd < 0)
             continue;
         while (mo_board_next(&b->map, o->pid, &at, &s)) {
-            if (s.origin_len == len && memcmp(s.origin, bytes, len) == 0)
-                return 1;
-            /* an internal redirect gives the same request a new origin */
+            if (!decode) {
+                if (s.origin_len == len && memcmp(s.origin, bytes, len) == 0)
+                    return 1;
+                continue;
+            }
             if (mo_origin_decode(s.origin, s.origin_len, &other) == 0 &&
                 o->id[0] != '\0' && strcmp(other.id, o->id) == 0 &&
                 other.time_us == o->time_us)
