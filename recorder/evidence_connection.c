@@ -267,6 +267,7 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
     int full = 0;
     int cgid = 0;
     int fcgid = 0;
+    int threads = 0;
     int top; /* the process that httpd's request cannot be younger than */
     int i;
 
@@ -302,6 +303,8 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
         while (mo_board_next(&b->map, pid, &at, &s)) {
             if (b->map.head->full != 0)
                 full = 1;
+            if (s.tid != s.pid)
+                threads = 1;
             if (may_be(b, &s, cgid, fcgid, uid) &&
                 rec_all_after(&e->chain, top, s.start, s.last_pid))
                 rec_evidence_add(found, b, &s);
@@ -311,8 +314,9 @@ static void candidates(struct rec *r, struct rec_evidence *e, int32_t pid,
      * a request found no slot on a full board. */
     if (found->n > 0 && alive(fd)) {
         found->sure = found->n == 1 && !full && e->n == 0;
-        /* mod_proxy keeps connections of requests that have ended */
-        if (!cgid && !fcgid)
+        /* mod_proxy keeps connections of requests that have ended, and
+         * mod_fcgid makes some for access checks, before there is a slot */
+        if (!cgid && (!fcgid || threads))
             found->sure = 0;
         for (i = 0; i < (int)found->n && i < REC_CANDIDATES; i++) {
             struct rec_request *q = found->cand[i];

@@ -89,6 +89,9 @@ static void among(const struct rec_facts *f, struct rec_verdict *v)
         if (picked >= 0)
             v->reason = "one of its requests is not to be recorded "
                         "(MailOrigin Off), so that a token can't pick";
+        else if (f->n == 1)
+            v->reason = "one request may have sent it, but a connection that "
+                        "is not known may have been another's";
     }
 }
 
