@@ -45,6 +45,7 @@ static void print_json(const struct queue *q, const struct pick *p)
     cli_json_str(stdout, &first, "state", states[p->state]);
     cli_json_str(stdout, &first, "why", p->why);
     cli_json_str(stdout, &first, "stamp", stamps[p->stamp]);
+    cli_json_str(stdout, &first, "replay", p->replay);
     if (p->was_held)
         fputs(",\"held\":true", stdout);
     if (p->bounce)
@@ -118,6 +119,10 @@ void pick_print(struct cli *c, const struct queue *q, const struct pick *p)
         printf(", … (%u)", p->nrcpt);
     if (p->was_held)
         fputs("  (held)", stdout);
+    if (p->replay) {
+        fputs("  possible replay: ", stdout);
+        safe(p->replay);
+    }
     if (p->state != PICK_LISTED) {
         printf("  %s", states[p->state]);
         if (p->why) {

@@ -200,7 +200,7 @@ static void field(struct queue_fields *f)
     else if (is_name(f->buf, n, "subject")) {
         keep(m->subject, sizeof m->subject, colon + 1, rest);
     }
-    else if (is_name(f->buf, n, "message-id")) {
+    else if (is_name(f->buf, n, "message-id") && !m->message_id[0]) {
         keep(m->message_id, sizeof m->message_id, colon + 1, rest);
     }
 }

@@ -18,6 +18,7 @@
 #define QUEUE_ID_MAX 64
 #define QUEUE_WINDOW 65536 /* bytes of a file held at a time */
 #define QUEUE_FIELD_MAX 16384 /* of a header field, folds included */
+#define QUEUE_MESSAGE_ID 256 /* what is kept of one */
 #define QUEUE_BODY_MAX (1u << 20) /* how far a bounce is searched */
 
 /* ---- a file or memory, seen through a window */
@@ -61,7 +62,7 @@ struct queue_mail {
     char rcpts[512]; /* the first ones, ", " between */
     int rcpts_cut; /* not all are in rcpts */
     char subject[256];
-    char message_id[256];
+    char message_id[QUEUE_MESSAGE_ID];
     struct mo_header stamp;
 };
 struct queue_want {

@@ -4,14 +4,18 @@
  * A stamp holds 254 bytes: a long URI or script is cut in the middle there.
  * Where a filter can't be decided by what is left, or asks for something
  * that only the record holds, the mail log decides, by the mail's id; a mail
- * that neither can decide is not picked.
+ * that neither can decide is not picked.  And a stamp can be copied onto
+ * another mail, which is then not of that origin: the record tells that, too.
  */
 #include "queue_pick.h"
+#include "records.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include <uthash.h>
 
@@ -231,6 +235,7 @@ static void pick_free(struct pick *p)
     free(p->subject);
     free(p->message_id);
     free(p->seal);
+    free(p->replay);
     free(p->why);
     free(p);
 }
@@ -334,28 +339,83 @@ struct by_id {
     struct by_id *more;
 };
 
-static int sure(void *arg, struct mo_record *r)
+struct ask {
+    struct cli *c;
+    struct by_id *ids;
+};
+
+/* "<x@y>" without what stands around it; its length */
+static size_t bare(const char **s)
 {
-    struct by_id **ids = arg, *e;
+    *s += strspn(*s, " \t\r\n<");
+    return strcspn(*s, "> \t\r\n");
+}
+
+/* Is it another mail than the recorded one?  A sender without a domain gets
+ * one from the MTA, and equal Message-IDs say enough. */
+static void compare(struct pick *p, const struct mo_record *r)
+{
+    const char *was = r->value[MO_F_MESSAGE_ID], *is = p->message_id;
+    const char *from = r->value[MO_F_ENVELOPE_FROM];
+    size_t n, m;
+
+    if (p->bounce || p->stamp != PICK_OPEN || p->replay ||
+        r->value[MO_F_TRUNCATED])
+        return;
+    if (was && (n = bare(&was)) > 0 && is && (m = bare(&is)) > 0 &&
+        m < QUEUE_MESSAGE_ID - 8) { /* (a longer one may be cut) */
+        if ((n != m || memcmp(was, is, n) != 0) &&
+            asprintf(&p->replay,
+                     "its Message-ID is %.*s, the recorded mail's was %.*s",
+                     (int)m, is, (int)n, was) < 0)
+            mo_fatal(CLI_TROUBLE, "out of memory");
+        return;
+    }
+    if (from && (n = bare(&from)) > 0 && memchr(from, '@', n) &&
+        (n != strlen(p->sender) || strncasecmp(from, p->sender, n) != 0) &&
+        asprintf(&p->replay,
+                 "its sender is <%s>, the recorded mail's was <%.*s>",
+                 p->sender, (int)n, from) < 0)
+        mo_fatal(CLI_TROUBLE, "out of memory");
+}
+
+static int on_record(void *arg, struct mo_record *r)
+{
+    struct ask *a = arg;
+    struct by_id *e;
 
     if (!r->value[MO_F_ID])
         return 0;
-    HASH_FIND(hh, *ids, r->value[MO_F_ID], r->len[MO_F_ID], e);
-    for (; e; e = e->more)
-        e->p->unsure = 0;
+    HASH_FIND(hh, a->ids, r->value[MO_F_ID], r->len[MO_F_ID], e);
+    for (; e; e = e->more) {
+        if (e->p->unsure && cli_match(a->c, r))
+            e->p->unsure = 0;
+        compare(e->p, r);
+    }
     return 0;
 }
 
-static void ask_log(struct cli *c, struct picks *ps)
+/* The records of what was picked: does what was cut match, and is it the
+ * mail that was stamped? */
+static void ask_log(struct cli *c, const struct pick_options *o,
+                    struct picks *ps)
 {
+    static struct cli all; /* large; without the filters */
+    struct ask a = {.c = c};
     struct by_id *ids = NULL, *e, *tmp, *same;
+    uint64_t when;
     size_t i, n = 0;
+    int unsure = 0;
 
+    all = *c;
+    all.nfilters = 0;
+    all.until = 0;
+    all.since = UINT64_MAX;
     for (i = 0; i < ps->n; i++) {
         struct pick *p = ps->p[i];
         const char *id = p->rec.value[MO_F_ID];
 
-        if (!p->unsure || !id)
+        if (!id)
             continue;
         e = calloc(1, sizeof *e);
         if (!e)
@@ -369,10 +429,18 @@ static void ask_log(struct cli *c, struct picks *ps)
         else {
             HASH_ADD_KEYPTR(hh, ids, id, strlen(id), e);
         }
+        unsure |= p->unsure;
+        when = cli_record_time(&p->rec);
+        if (when < all.since)
+            all.since = when;
         n++;
     }
-    if (n)
-        cli_records(c, sure, &ids, NULL);
+    if (!unsure)
+        all.fields = 1ull << MO_F_ID | 1ull << MO_F_MESSAGE_ID |
+                     1ull << MO_F_ENVELOPE_FROM | 1ull << MO_F_TRUNCATED;
+    a.ids = ids;
+    if (n && (unsure || c->nlogs || access(c->conf.log, F_OK) == 0))
+        cli_records(&all, on_record, &a, NULL);
     HASH_ITER(hh, ids, e, tmp)
     {
         HASH_DEL(ids, e);
@@ -383,14 +451,18 @@ static void ask_log(struct cli *c, struct picks *ps)
         }
     }
     for (i = n = 0; i < ps->n; i++) {
-        if (ps->p[i]->unsure) {
+        struct pick *p = ps->p[i];
+
+        if (!p->unsure && (!p->replay || o->claims)) {
+            ps->p[n++] = p;
+            continue;
+        }
+        if (p->unsure)
             ps->unknown++;
-            ps->others++;
-            pick_free(ps->p[i]);
-        }
-        else {
-            ps->p[n++] = ps->p[i];
-        }
+        else
+            ps->replays++;
+        ps->others++;
+        pick_free(p);
     }
     ps->n = n;
 }
@@ -419,7 +491,7 @@ int picks_find(struct cli *c, const struct pick_options *o, struct queue *q,
                  q->dir[1][0] ? " and " : "", q->dir[1], strerror(errno));
         return -1;
     }
-    ask_log(c, ps);
+    ask_log(c, o, ps);
     if (ps->n)
         qsort(ps->p, ps->n, sizeof *ps->p, by_time);
     return 0;
@@ -440,6 +512,10 @@ void picks_say_trouble(struct cli *c, const struct picks *ps)
         mo_info("%lu mails left out that only claim to be of there; --claimed "
                 "takes them too",
                 ps->claims);
+    if (ps->replays)
+        mo_warn("%lu mails left out whose stamp may be copied from another "
+                "mail; queue says why, --claimed takes them too",
+                ps->replays);
     if (c->verbose)
         mo_info("%lu mails seen, %lu of another origin or none, %lu gone "
                 "while the queue was read",

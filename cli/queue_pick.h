@@ -41,6 +41,7 @@ struct pick {
     int held_by_us;
     int todo; /* for the next act */
     int unsure; /* the stamp was cut: the mail log has to say */
+    char *replay; /* why the stamp may be another mail's, NULL: no sign */
     struct mo_record rec; /* the origin; strings of the pick's own */
     enum pick_state state;
     char *why; /* of PICK_FAILED and PICK_BUSY */
@@ -52,6 +53,7 @@ struct picks {
     unsigned long others; /* mails that don't match */
     unsigned long unknown; /* stamps that do not open, or can't be told */
     unsigned long claims; /* left out, as they are only claims */
+    unsigned long replays; /* … as their stamp may be another mail's */
 };
 
 /* the options that queue and purge share */
@@ -69,7 +71,8 @@ enum pick_option { PICK_MTA, PICK_DIR, PICK_CONFIG, PICK_ID, PICK_BOUNCES };
 struct pick_options {
     const char *mta, *dir[2], *config;
     int ndirs, bounces;
-    int claims; /* 0: leave mails out that are claimed only */
+    int claims; /* 0: leave mails out that are claimed only, or whose stamp may
+                 * be copied from another mail */
     int all; /* with no filter: unstamped mails too */
     const char *id[PICK_IDS];
     unsigned nids;

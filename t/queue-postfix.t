@@ -9,6 +9,7 @@ use lib "$ENV{MO_SRC}/t/lib";
 use MO::Test;
 use MO::Postfix;
 use JSON::PP;
+use POSIX ();
 
 my $json = JSON::PP->new->utf8;
 my $p = MO::Postfix->new;
@@ -136,6 +137,49 @@ my ($heldgood) = map {$_->{queue_id}} listed('--vhost', 'good.example');
 like($out, qr/^released 6 of 6/m, '--release');
 is(scalar(() = $p->ids('hold')), 0, '... none is on hold');
 $p->settled(13);
+
+# A stamp that was copied onto another mail, sent past the wrapper: the record
+# tells that it is not that site's.  Without a record there is no sign.
+my @of = (mail => 'Copied0000000001', when => $now, time => $now,
+    vhost => 'good.example', script => '/srv/good/copied.php');
+my $copied = stamp(@of);
+my %id_of = (same => '<m1@good.example>', other => '<m2@evil.example>',
+    twice => "<m1\@good.example>\nMessage-ID: <m3\@x.example>");
+$p->inject("${copied}Message-ID: $id_of{$_}\nSubject: $_\n\nx\n",
+    'shop@good.example', "copied-$_\@far.example") for sort keys %id_of;
+$p->settled(16);
+my $line = '{"time":"%s","id":"%s","verdict":"verified","action":"passed",'
+    . '"vhost":"good.example","envelope_from":"shop@good.example"%s}' . "\n";
+my $time = POSIX::strftime('%Y-%m-%dT%H:%M:%S.000000Z', gmtime $now);
+for my $case (['', '', 3, 0], [',"message_id":"<m1@good.example>"', '', 2, 1],
+    ['', 'evil@x.example', 0, 3], ['', 'shop', 3, 0]) {
+    my ($more, $from, $good, $bad) = @$case;
+    my $record = sprintf $line, $time, 'Copied0000000001', $more;
+    $record =~ s/shop\@good\.example/$from/ if $from;
+    spew("$LOG/mail.log", $record);
+    my @script = qw(--script /srv/good/copied.php);
+    my @got = listed(@script);
+    is(scalar(grep {!$_->{replay}} @got), $good, "of the record $more$from: $good")
+        or diag explain \@got;
+    is(scalar(grep {$_->{replay}} @got), $bad, "... a replay: $bad");
+    ($rc, $out, $err) = cli('purge', @script);
+    is(scalar(() = $out =~ /<copied-|copied\.php/g), $good, '... purge takes the others')
+        or diag($out, $err);
+    is($err =~ /: (\d+) mails left out whose stamp may be copied/ ? $1 : 0, $bad,
+        '... and says what it leaves');
+}
+spew("$LOG/mail.log", sprintf $line, $time, 'Copied0000000001',
+    ',"message_id":"<m1@good.example>"');
+($rc, $out, $err) = cli(qw(queue --script /srv/good/copied.php));
+like($out, qr/copied-other\S+  possible replay: its Message-ID is m2\@evil\.example, the recorded mail's was m1\@good\.example$/m,
+    'the table says why') or diag($out);
+($rc, $out, $err) = cli(qw(purge --yes --script /srv/good/copied.php));
+like($out, qr/^deleted 2 of 2 mails/m, 'the site\'s own are deleted') or diag($out, $err);
+is(join(' ', map {$_->{recipient_list}} listed(qw(--script /srv/good/copied.php))),
+    'copied-other@far.example', '... the copy is not');
+($rc, $out, $err) = cli(qw(purge --yes --claimed --script /srv/good/copied.php));
+like($out, qr/^deleted 1 of 1 mails/m, '... but with --claimed') or diag($out, $err);
+unlink "$LOG/mail.log";
 
 # deleting, with copies, while another half is on hold already
 my @spam = map {$_->{queue_id}}

@@ -200,6 +200,9 @@ sub queue_test {
     $slow->timeout(5);
     wait_for(sub { $s = $slow->accept and is_for($s, 'spam-slow') },
         'a mail that is being delivered', 60);
+    # (Sendmail's client lets go of it a little later)
+    wait_for(sub { 1 == (() = listed('--vhost', 'hacked.example')) },
+        'it is in one queue', 60);
     ($rc, $out, $err) = cli(qw(purge --vhost hacked.example --yes));
     is($rc, 2, 'purge of a mail that is being delivered') or diag($out, $err);
     like($out, qr/failed: it is being delivered; try again/, '... says so');
