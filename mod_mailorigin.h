@@ -84,6 +84,9 @@ request_rec *mo_first(request_rec *r);
 struct mo_request *mo_request_of(request_rec *r);
 /* The board as this process has it mapped; its head is NULL where it isn't. */
 struct mo_board *mo_the_board(void);
+/* The last pid given out; from a file that the child has open, since it may be
+ * in a chroot. */
+int32_t mo_board_last_pid(void);
 /* The keys as read when this child began; n is 0 where there are none. */
 const struct mo_keyring *mo_the_keys(void);
 

@@ -37,6 +37,11 @@ struct mo_board *mo_the_board(void)
     return &board;
 }
 
+int32_t mo_board_last_pid(void)
+{
+    return mo_last_pid(loadavg);
+}
+
 static struct kept *kept(void)
 {
     static const char key[] = "mod_mailorigin board";
@@ -255,8 +260,7 @@ void mo_board_enter(request_rec *r, struct mo_run *run)
         return;
     }
     mo_board_begin(&board, (int32_t)mpm_child, mo_boottime(),
-                   mo_last_pid(loadavg), run->origin, run->origin_len,
-                   &rq->use);
+                   mo_board_last_pid(), run->origin, run->origin_len, &rq->use);
     if (run->runs_as != geteuid())
         mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);
     if (!rq->use.serial &&

@@ -259,7 +259,7 @@ static const char *begun(const request_rec *r)
     mo_sockdiag_close(&diag);
     this->conn.use = taken == 1 ? MO_CONN_TAKEN : MO_CONN_BUSY;
     this->conn.since = mo_boottime();
-    this->conn.last_pid = mo_last_pid(-1);
+    this->conn.last_pid = mo_board_last_pid();
     mo_board_conn(mo_the_board(), &this->request->use, &this->conn);
     return NULL;
 }
