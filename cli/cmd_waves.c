@@ -12,7 +12,7 @@
 #include "mo_msg.h"
 
 #define UPLOAD_BEFORE (2 * MINUTE) /* an upload may take so long */
-#define UPLOADS 3
+#define UPLOADS 10 /* the latest; where all sites share a log, others' too */
 #define FILE_CLOCK 20000 /* a file's times are late by a tick, us */
 
 enum { OPT_MIN, OPT_ALL, OPT_MAILLOG };
@@ -55,6 +55,7 @@ struct uploads {
     uint64_t until;
     char *line[UPLOADS]; /* the latest last */
     unsigned n;
+    unsigned long earlier; /* ones that there was no room for */
 };
 
 static void upload(void *arg, const struct log_line *l, const char *line,
@@ -73,6 +74,7 @@ static void upload(void *arg, const struct log_line *l, const char *line,
         free(u->line[0]);
         memmove(u->line, u->line + 1, sizeof u->line - sizeof *u->line);
         u->n--;
+        u->earlier++;
     }
     u->line[u->n++] = strndup(line, len);
 }
@@ -125,6 +127,8 @@ static void hint(struct cli *c, struct sources *logs, const struct wave *w)
             }
             free(u.line[j]);
         }
+        if (u.earlier && !c->json)
+            printf("    and %lu earlier ones\n", u.earlier);
     }
     if (c->json)
         putchar(']');

@@ -79,4 +79,31 @@ for my $line (split /\n/, $out) {
 is(scalar @none, 0, 'every line is found as the request it tells of')
     or diag(join "\n", @none[0 .. ($#none > 5 ? 5 : $#none)]);
 unlike($err, qr/not of their log's format/, 'none is of another format');
+
+# ---- a Postfix's log: what local users sent, as a plain count of it says
+my $maillog = "$data/maillog/postfix.log";
+my %sent;
+$sent{$1}++ for slurp($maillog) =~ m{^\S+ +\d+ \S+ \S+ postfix/pickup\[\d+\]: \w+: uid=(\d+) }mg;
+cmp_ok(scalar keys %sent, '>', 0, 'local users in the maillog');
+run('sh', '-c', "head -n 3000 $maillog | gzip > $dir/mail.log.1.gz; "
+    . "tail -n +3001 $maillog > $dir/mail.log");
+for my $log ($maillog, "$dir/mail.log") {
+    ($rc, $out, $err) = run($MAILORIGIN, qw(waves --json --min 1 --all
+        --access-log), $acc, '--from-maillog', $log);
+    is($rc, 0, "waves --from-maillog, $log") or diag($err);
+    my %got;
+    for (map {JSON::PP->new->utf8->decode($_)} split /\n/, $out) {
+        $got{$_->{user}} += $_->{count};
+    }
+    # (mails of its usual rate are in no burst)
+    is(join(' ', sort keys %got), join(' ', sort keys %sent), '... its users');
+    cmp_ok($got{$_}, '<=', $sent{$_}, "... no more than uid $_ sent") for keys %sent;
+    is($err, '', '... and no complaint');
+}
+($rc, $out, $err) = run($MAILORIGIN, qw(log --unrecorded --json --log),
+    '/dev/null', $maillog);
+my %uid;
+$uid{$_->{uid}}++ for grep {$_->{taken} eq 'local'}
+    map {JSON::PP->new->utf8->decode($_)} split /\n/, $out;
+is_deeply(\%uid, \%sent, 'log --unrecorded: each of them') or diag($err);
 done_testing;

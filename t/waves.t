@@ -7,6 +7,7 @@ use warnings;
 use Test::More;
 use lib "$ENV{MO_SRC}/t/lib";
 use MO::Test;
+use MO::Httpd;
 use JSON::PP;
 use POSIX qw(strftime);
 
@@ -280,4 +281,63 @@ for my $bad (["$dir/nowhere.log", qr/no such file/],
         '--all', '--access-log', $bad->[0], '--log-format', $format);
     like($perr, $bad->[1], '... with a mail log of ours, too') or diag($perr);
 }
+
+# one access_log of httpd for all vhosts, which does not say whose a line is:
+# the logs are as httpd's own layout file has them
+my $h = MO::Httpd->new(modules => ['cgid'], log_format => 'common',
+    vhosts => [map { {name => $_} } qw(shop.example hacked.example)]);
+$h->put("$_:upload.cgi", <<'SH', 0755) for qw(shop.example hacked.example);
+#!/bin/sh
+[ "$REQUEST_METHOD" != POST ] || cat > "$DOCUMENT_ROOT/$QUERY_STRING"
+printf 'Content-Type: text/plain\n\nok\n'
+SH
+$h->put('hacked.example:note.txt', "x\n");
+run('chmod', '-R', 'a+rwX', $h->root . '/vhosts');
+sub asked {
+    my ($host, $path, @body) = @_;
+    return $h->get($path, headers => {Host => $host},
+        @body ? (method => 'POST', body => @body) : ())->{status};
+}
+is(asked('hacked.example', '/note.txt'), 200, 'the hacked site is looked at');
+is(asked('shop.example', '/upload.cgi?order.txt', 'an order'), 200,
+    'a POST of another site');
+is(asked('hacked.example', '/upload.cgi?x.cgi', "#!/bin/sh\n"), 200,
+    'the upload');
+$h->wait_access(3);
+my $x = $h->docroot('hacked.example') . '/x.cgi';
+my $mtime = (stat $x)[9];
+spew("$dir/shared.log", join '', map {
+    sprintf '{"time":"%s","id":"s%d","verdict":"verified","action":"passed",'
+        . '"vhost":"hacked.example","script":"%s","uri":"/x.cgi"}' . "\n",
+        rfc($mtime + 60 + $_), $_, $x
+} 0 .. 49);
+($hit) = waves('--log', "$dir/shared.log");
+my @up = map {$_->{line}} @{$hit->{uploads} // []};
+is(scalar(grep {m{"POST /upload\.cgi\?x\.cgi HTTP/1\.1" 200}} @up), 1,
+    'a log that all sites share: the upload is among the hints')
+    or diag explain $hit, $h->access_lines;
+is(scalar(grep {/note\.txt/} @up), 0, '... what changes nothing is not');
+# later POSTs of other sites in the same second don't push it out
+asked('shop.example', '/upload.cgi?order.txt', 'an order') for 1 .. 5;
+$h->wait_access(8);
+($hit) = waves('--log', "$dir/shared.log");
+@up = map {$_->{line}} @{$hit->{uploads} // []};
+is(scalar(grep {m{"POST /upload\.cgi\?x\.cgi }} @up), 1,
+    '... still, when others go on posting') or diag explain \@up;
+# with %v in its lines only that site's count
+$h->stop;
+unlink $h->root . '/logs/access.log';
+$h = MO::Httpd->new(root => $h->root, modules => ['cgid'],
+    log_format => 'vhost_combined',
+    vhosts => [map { {name => $_} } qw(shop.example hacked.example)]);
+asked('shop.example', '/upload.cgi?order.txt', 'an order');
+asked('hacked.example', '/upload.cgi?x.cgi', "#!/bin/sh\n");
+asked('shop.example', '/upload.cgi?order.txt', 'an order');
+$h->wait_access(3);
+($hit) = waves('--log', "$dir/shared.log");
+is_deeply([sort map {m{^(\S+) .*"(POST \S+)}} map {$_->{line}}
+    @{$hit->{uploads} // []}], ['POST /upload.cgi?x.cgi',
+    'hacked.example:80'], 'with vhosts in the lines: the site\'s own')
+    or diag explain $hit;
+$h->stop;
 done_testing;
