@@ -7,13 +7,18 @@ cd "$(dirname "$0")/.."
 debs=$1
 list=$(sed -n 's/^use MO::Overlay qw(\(.*\));.*/\1/p' t/*.t t/*/*.t | sort -u)
 mkdir -p "$debs/partial"
-# good until a test asks for more, or this machine has other packages
-state=$({
-    echo "$list"
-    cat /var/lib/dpkg/status
-    ls -l --time-style=full-iso /var/lib/apt/lists
-} 2>/dev/null | sha256sum)
-[ "$state" != "$(cat "$debs/state" 2>/dev/null)" ] || exit 0
+# good until a test asks for more, this machine has other packages, or one of
+# the files has gone
+state()
+{
+    {
+        echo "$list"
+        cat /var/lib/dpkg/status
+        ls -l --time-style=full-iso /var/lib/apt/lists
+        ls "$debs"/*.deb
+    } 2>/dev/null | sha256sum
+}
+[ "$(state)" != "$(cat "$debs/state" 2>/dev/null)" ] || exit 0
 
 # each set by itself: there is one mail server at a time on a Debian (as a
 # condition it runs without -e)
@@ -42,8 +47,5 @@ if ! download >"$log" 2>&1; then
         echo "debs: cannot download what the tests install" >&2
         exit 1
     }
-    state=
 fi
-# (after an update once more, which finds all there)
-[ -n "$state" ] || exec sh "$0" "$debs"
-echo "$state" >"$debs/state"
+state >"$debs/state"

@@ -258,7 +258,7 @@ sub call {
         cwd => '/', env => {USER => $user, LOGNAME => $user,
             HOME => (getpwnam $user)[7]}},
         @args == 1 && $args[0] eq '-bs' ? ($^X, '-e', $talk) : (),
-        'bash', '-c', $mta eq 'exim' && grep({ $_ eq '-v' } @args)
+        'bash', '-c', $mta eq 'exim' && grep({ /^-[vNd]/ } @args)
             # (its delivery goes on when it has ended, and says so)
             ? 'exec 3>&1; (exec -a "$0" "$@" 2>&1 >&3 3>&-) | cat >&2 3>&-; exit ${PIPESTATUS[0]}'
             : 'exec -a "$0" "$@"', $as, $program, @args);
