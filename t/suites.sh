@@ -48,7 +48,7 @@ php()
     # by their own loader: other programs that they run have this machine's
     loader=
     libs=
-    for f in "$into"/root/usr/lib/*-linux-* "$into"/root/lib/*-linux-*; do
+    for f in "$into/root"/usr/lib/*-linux-* "$into/root"/lib/*-linux-*; do
         [ ! -d "$f" ] || libs=$libs${libs:+:}$f
         for l in "$f"/ld-linux*.so.* "$f"/ld-2.*.so; do
             [ ! -f "$l" ] || loader=$l
