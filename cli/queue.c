@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -369,7 +370,7 @@ int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size)
 int queue_read(struct queue *q, const char *path, const char *queue,
                struct queue_mail *m)
 {
-    static unsigned char window[2][QUEUE_WINDOW];
+    static __thread unsigned char window[2][QUEUE_WINDOW];
     struct queue_src src, data, *d = NULL;
     char dpath[sizeof m->path];
     int fd, dfd = -1, rc = -1;
@@ -418,29 +419,36 @@ int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
                 const char *queue, const char *id, int held, queue_fn *fn,
                 void *arg)
 {
-    static struct queue_mail m;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* st and fn */
+    static __thread struct queue_mail m;
+    int e, rc = 0;
 
     queue_mail_init(&m, q->mta);
     snprintf(m.id, sizeof m.id, "%s", id);
-    if (queue_read(q, path, queue, &m) < 0) {
-        if (errno == ENOENT) {
-            st->gone++;
-            return 0;
-        }
-        if (errno == EINVAL)
+    e = queue_read(q, path, queue, &m) < 0 ? errno : 0;
+    pthread_mutex_lock(&lock);
+    if (!e) {
+        m.half_held = q->mta == MO_MTA_SENDMAIL && m.held && !held;
+        m.held |= held;
+        st->seen++;
+        rc = fn(arg, &m);
+    }
+    else if (e == ENOENT) {
+        st->gone++;
+        rc = QUEUE_GONE;
+    }
+    else {
+        if (e == EINVAL)
             st->bad++;
         else
             st->unreadable++;
         if (!st->first_bad[0])
             snprintf(st->first_bad, sizeof st->first_bad, "%.180s: %s", path,
-                     errno == EINVAL ? "not understood as a queue file"
-                                     : strerror(errno));
-        return 0;
+                     e == EINVAL ? "not understood as a queue file"
+                                 : strerror(e));
     }
-    m.half_held = q->mta == MO_MTA_SENDMAIL && m.held && !held;
-    m.held |= held;
-    st->seen++;
-    return fn(arg, &m);
+    pthread_mutex_unlock(&lock);
+    return rc;
 }
 
 int queue_scan(struct queue *q, struct queue_stats *st, queue_fn *fn, void *arg)

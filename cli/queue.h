@@ -143,7 +143,9 @@ struct queue_seen;
 int queue_seen_add(struct queue_seen **set, const char *id);
 int queue_seen_has(struct queue_seen *set, const char *id);
 void queue_seen_free(struct queue_seen **set);
-/* Reads one file and calls fn; counts what goes wrong; fn's answer. */
+/* Reads one file and calls fn; counts what goes wrong; fn's answer, or
+ * QUEUE_GONE.  Threads may read at once, fn is called by one at a time. */
+#define QUEUE_GONE (-1)
 int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
                 const char *queue, const char *id, int held, queue_fn *fn,
                 void *arg);

@@ -22,63 +22,55 @@
 #include "mo_msg.h"
 #include "mo_origin.h"
 
-static char *copy(const char *s)
-{
-    char *p = strdup(s);
-
-    if (!p)
-        mo_fatal(CLI_TROUBLE, "out of memory");
-    return p;
-}
-
 static void set(struct mo_record *r, enum mo_field f, const char *v)
 {
     if (v[0]) {
-        r->value[f] = copy(v);
+        r->value[f] = v;
         r->len[f] = strlen(v);
     }
 }
 
-static void set_num(struct mo_record *r, enum mo_field f, int64_t n)
-{
-    char text[24];
+/* what an origin holds as numbers and bytes, as text */
+struct texts {
+    char time[32], request_time[32], uid[24];
+    char hash[2 * (MO_KEYID_LEN + MO_HASH_LEN) + 2];
+};
 
-    snprintf(text, sizeof text, "%" PRId64, n);
-    set(r, f, text);
+static const char *time_text(char out[32], uint64_t us)
+{
+    out[0] = 0;
+    if (us)
+        mo_time_format(us, out);
+    return out;
 }
 
-static void set_time(struct mo_record *r, enum mo_field f, uint64_t us)
+static const char *hash_text(struct texts *t, const struct mo_origin *o)
 {
-    char text[32];
+    char *p = t->hash;
+    int i;
 
-    if (us) {
-        mo_time_format(us, text);
-        set(r, f, text);
-    }
+    for (i = 0; i < MO_KEYID_LEN; i++)
+        p += sprintf(p, "%02x", o->keyid[i]);
+    *p++ = ':';
+    for (i = 0; i < MO_HASH_LEN; i++)
+        p += sprintf(p, "%02x", o->hash[i]);
+    return t->hash;
 }
 
-/* the record that an opened stamp amounts to */
+/* The record that an opened stamp amounts to; it borrows from o, m and t. */
 static void origin_record(const struct mo_origin *o, enum pick_stamp kind,
-                          const struct queue_mail *m, struct mo_record *r)
+                          const struct queue_mail *m, struct texts *t,
+                          struct mo_record *r)
 {
-    set_time(r, MO_F_TIME, o->when_us ? o->when_us : m->time_us);
+    set(r, MO_F_TIME, time_text(t->time, o->when_us ? o->when_us : m->time_us));
     set(r, MO_F_ID, o->mail[0] ? o->mail : m->stamp.id);
     set(r, MO_F_HOST, o->host);
     set(r, MO_F_VERDICT,
         mo_verdict_name(kind == PICK_TOKEN ? MO_V_CLAIMED : o->verdict));
     set(r, MO_F_REQUEST_ID, o->id);
-    set_time(r, MO_F_REQUEST_TIME, o->time_us);
-    if (o->has_hash) {
-        char hex[2 * (MO_KEYID_LEN + MO_HASH_LEN) + 2], *p = hex;
-        int i;
-
-        for (i = 0; i < MO_KEYID_LEN; i++)
-            p += sprintf(p, "%02x", o->keyid[i]);
-        *p++ = ':';
-        for (i = 0; i < MO_HASH_LEN; i++)
-            p += sprintf(p, "%02x", o->hash[i]);
-        set(r, MO_F_REQUEST_HASH, hex);
-    }
+    set(r, MO_F_REQUEST_TIME, time_text(t->request_time, o->time_us));
+    if (o->has_hash)
+        set(r, MO_F_REQUEST_HASH, hash_text(t, o));
     set(r, MO_F_CLIENT, o->client);
     set(r, MO_F_VHOST, o->vhost);
     set(r, MO_F_METHOD, o->method);
@@ -87,8 +79,10 @@ static void origin_record(const struct mo_origin *o, enum pick_stamp kind,
     set(r, MO_F_SCRIPT, o->script);
     set(r, MO_F_HANDLER, o->handler);
     set(r, MO_F_USER, o->user);
-    if (o->uid >= 0)
-        set_num(r, MO_F_UID, o->uid);
+    if (o->uid >= 0) {
+        snprintf(t->uid, sizeof t->uid, "%" PRId64, (int64_t)o->uid);
+        set(r, MO_F_UID, t->uid);
+    }
     if (o->cut)
         set(r, MO_F_TRUNCATED, "true");
 }
@@ -218,26 +212,60 @@ struct find {
     struct picks *ps;
 };
 
-static void record_free(struct mo_record *r)
-{
-    int i;
-
-    for (i = 0; i < MO_F_COUNT; i++)
-        free((char *)r->value[i]);
-}
-
 static void pick_free(struct pick *p)
 {
-    record_free(&p->rec);
     free(p->path);
-    free(p->sender);
-    free(p->rcpts);
-    free(p->subject);
-    free(p->message_id);
-    free(p->seal);
     free(p->replay);
     free(p->why);
     free(p);
+}
+
+/* what s holds, moved to *to, which goes past it */
+static const char *keep(char **to, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *p = memcpy(*to, s, n);
+
+    *to += n;
+    return p;
+}
+
+static struct pick *pick_new(const struct queue_mail *m,
+                             const struct mo_record *rec)
+{
+    const char *seal = m->has_stamp ? m->stamp.seal : "";
+    size_t n = strlen(m->sender) + strlen(m->rcpts) + strlen(m->subject) +
+               strlen(m->message_id) + strlen(seal) + 5;
+    struct pick *p;
+    char *to;
+    int i;
+
+    for (i = 0; i < MO_F_COUNT; i++)
+        if (rec->value[i])
+            n += rec->len[i] + 1;
+    p = calloc(1, sizeof *p + n);
+    if (!p || (p->path = strdup(m->path)) == NULL)
+        mo_fatal(CLI_TROUBLE, "out of memory");
+    to = p->text;
+    p->rec = *rec;
+    for (i = 0; i < MO_F_COUNT; i++)
+        if (rec->value[i])
+            p->rec.value[i] = keep(&to, rec->value[i]);
+    p->sender = keep(&to, m->sender);
+    p->rcpts = keep(&to, m->rcpts);
+    p->subject = keep(&to, m->subject);
+    p->message_id = keep(&to, m->message_id);
+    p->seal = keep(&to, seal);
+    snprintf(p->id, sizeof p->id, "%s", m->id);
+    p->queue = m->queue;
+    p->time_us = m->time_us;
+    p->size = m->size;
+    p->was_held = m->held;
+    p->half_held = m->half_held;
+    p->bounce = m->bounce;
+    p->nrcpt = m->nrcpt;
+    p->rcpts_cut = m->rcpts_cut;
+    return p;
 }
 
 void picks_free(struct picks *ps)
@@ -266,6 +294,7 @@ static int add(void *arg, struct queue_mail *m)
     struct picks *ps = f->ps;
     struct mo_record rec;
     struct mo_origin o;
+    struct texts texts;
     struct pick *p;
     enum pick_stamp kind;
     int fits;
@@ -279,7 +308,7 @@ static int add(void *arg, struct queue_mail *m)
     kind = open_stamp(f->c, m, &o);
     memset(&rec, 0, sizeof rec);
     if (kind == PICK_OPEN || kind == PICK_TOKEN) {
-        origin_record(&o, kind, m, &rec);
+        origin_record(&o, kind, m, &texts, &rec);
         fits = match(f->c, &rec);
     }
     else {
@@ -296,7 +325,6 @@ static int add(void *arg, struct queue_mail *m)
     }
     if (!fits) {
         ps->others++;
-        record_free(&rec);
         return 0;
     }
     if (ps->n == ps->cap) {
@@ -307,27 +335,9 @@ static int add(void *arg, struct queue_mail *m)
         ps->p = more;
         ps->cap = cap;
     }
-    p = calloc(1, sizeof *p);
-    if (!p)
-        mo_fatal(CLI_TROUBLE, "out of memory");
-    snprintf(p->id, sizeof p->id, "%s", m->id);
-    p->queue = m->queue;
-    p->path = copy(m->path);
-    p->time_us = m->time_us;
-    p->size = m->size;
-    p->was_held = m->held;
-    p->half_held = m->half_held;
-    p->bounce = m->bounce;
-    p->nrcpt = m->nrcpt;
-    p->rcpts_cut = m->rcpts_cut;
-    p->sender = copy(m->sender);
-    p->rcpts = copy(m->rcpts);
-    p->subject = copy(m->subject);
-    p->message_id = copy(m->message_id);
-    p->seal = copy(m->has_stamp ? m->stamp.seal : "");
+    p = pick_new(m, &rec);
     p->stamp = kind;
     p->unsure = fits < 0;
-    p->rec = rec;
     ps->p[ps->n++] = p;
     return 0;
 }

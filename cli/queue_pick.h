@@ -36,15 +36,17 @@ struct pick {
     int bounce;
     unsigned nrcpt;
     int rcpts_cut;
-    char *sender, *rcpts, *subject, *message_id, *seal;
+    const char *sender, *rcpts, *subject, *message_id, *seal;
     enum pick_stamp stamp;
     int held_by_us;
     int todo; /* for the next act */
     int unsure; /* the stamp was cut: the mail log has to say */
     char *replay; /* why the stamp may be another mail's, NULL: no sign */
-    struct mo_record rec; /* the origin; strings of the pick's own */
+    struct mo_record rec; /* the origin */
     enum pick_state state;
     char *why; /* of PICK_FAILED and PICK_BUSY */
+    char text
+        []; /* what the strings above point into, but for path, replay and why */
 };
 struct picks {
     struct pick **p;

@@ -16,10 +16,15 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "mo_msg.h"
 
 #define RECORD_MAX 65536
 #define JUMPS_MAX 4096
@@ -193,8 +198,83 @@ struct walk {
     int opened;
 };
 
+/* The files of a folder, which threads take one by one. */
+#define THREADS 2
+#define WORTH 100 /* files, for a second thread */
+struct batch {
+    struct walk *w;
+    const char *path;
+    struct entry {
+        char id[QUEUE_ID_MAX];
+        int gone;
+    } * entry;
+    size_t n;
+    _Atomic size_t next;
+    _Atomic int stop;
+};
+
+static void *visit(void *arg)
+{
+    struct batch *b = arg;
+    struct walk *w = b->w;
+    int held = strcmp(w->queue, "hold") == 0, rc;
+    char path[1024];
+    size_t i;
+
+    while (!b->stop && (i = b->next++) < b->n) {
+        struct entry *e = &b->entry[i];
+
+        if (snprintf(path, sizeof path, "%s/%s", b->path, e->id) >=
+            (int)sizeof path)
+            continue;
+        rc = queue_visit(w->q, w->st, path, w->queue, e->id, held, w->fn,
+                         w->arg);
+        e->gone = rc == QUEUE_GONE;
+        if (rc > 0)
+            b->stop = 1;
+    }
+    return NULL;
+}
+
+static int visit_all(struct batch *b)
+{
+    pthread_t thread[THREADS];
+    int n = 0;
+    size_t i;
+
+    while (n < THREADS - 1 && b->n >= WORTH &&
+           sysconf(_SC_NPROCESSORS_ONLN) > 1 &&
+           pthread_create(&thread[n], NULL, visit, b) == 0)
+        n++;
+    visit(b);
+    while (n > 0)
+        pthread_join(thread[--n], NULL);
+    /* one that went on into another queue meanwhile is looked for there */
+    for (i = 0; i < b->n; i++)
+        if (!b->entry[i].gone)
+            queue_seen_add(&b->w->seen, b->entry[i].id);
+    free(b->entry);
+    return b->stop;
+}
+
+static int add(struct batch *b, const char *id)
+{
+    if ((b->n & (b->n - 1)) == 0) { /* 0, 1, 2, 4 …: it is full */
+        size_t cap = b->n ? 2 * b->n : 1;
+        void *more = realloc(b->entry, cap * sizeof *b->entry);
+
+        if (!more)
+            return -1;
+        b->entry = more;
+    }
+    snprintf(b->entry[b->n].id, QUEUE_ID_MAX, "%s", id);
+    b->entry[b->n++].gone = 0;
+    return 0;
+}
+
 static int folder(struct walk *w, const char *path, int depth)
 {
+    struct batch b = {.w = w, .path = path};
     DIR *d = opendir(path);
     struct dirent *e;
     int rc = 0;
@@ -214,7 +294,8 @@ static int folder(struct walk *w, const char *path, int depth)
             rc = folder(w, sub, depth + 1);
             continue;
         }
-        if (!queue_id_ok(MO_MTA_POSTFIX, e->d_name))
+        if (!queue_id_ok(MO_MTA_POSTFIX, e->d_name) ||
+            queue_seen_has(w->seen, e->d_name))
             continue;
         /* being written: it isn't in the queue yet */
         if (strcmp(w->queue, "incoming") == 0 ||
@@ -222,12 +303,11 @@ static int folder(struct walk *w, const char *path, int depth)
             if (lstat(sub, &st) < 0 || !(st.st_mode & S_IXUSR))
                 continue;
         }
-        if (queue_seen_add(&w->seen, e->d_name))
-            rc = queue_visit(w->q, w->st, sub, w->queue, e->d_name,
-                             strcmp(w->queue, "hold") == 0, w->fn, w->arg);
+        if (add(&b, e->d_name) < 0)
+            mo_fatal(CLI_TROUBLE, "out of memory");
     }
     closedir(d);
-    return rc;
+    return visit_all(&b) || rc;
 }
 
 int queue_postfix_scan(struct queue *q, struct queue_stats *st, queue_fn *fn,

@@ -156,7 +156,7 @@ static int folder(struct walk *w, const char *path, int depth)
 
     if (!d)
         return depth ? 0 : -1;
-    while (rc == 0 && (e = readdir(d)) != NULL) {
+    while (rc <= 0 && (e = readdir(d)) != NULL) {
         char sub[1024];
         const char *name = e->d_name;
         int held = name[0] == 'h';
@@ -181,7 +181,7 @@ static int folder(struct walk *w, const char *path, int depth)
                              w->arg);
     }
     closedir(d);
-    return rc;
+    return rc > 0;
 }
 
 int queue_sendmail_scan(struct queue *q, struct queue_stats *st, queue_fn *fn,

@@ -1,6 +1,5 @@
 # What programs can say about the sources and the built programs: formatting,
 # static analysis, shell and Perl syntax, units, hardening, symbols.
-# MO_LINT=all takes also what needs a minute or more.
 # no sanitizers: it reads sources and the programs as they are shipped
 use strict;
 use warnings;
@@ -47,15 +46,13 @@ clean('cppcheck', qw(cppcheck -q -j2 --std=c11 --max-configs=1
 my %owns = map { $_ => 1 } qw(cli/cases.c cli/cmd_now.c cli/correlate.c cli/files.c
     cli/plan.c cli/queue_act.c cli/queue_pick.c cli/sources.c cli/unrecorded.c cli/waves_find.c
     lib/layout.c recorder/policy.c);
-# it takes a minute for each of these
-my %slow = map { $_ => 1 } qw(cli/queue_pick.c);
 sub analyze {
     my ($name, $flags, @files) = @_;
     my $text = join '', map {
         my ($part) = m{^(.*)/};
         join(' ', $_, $part ? "-I$part" : (),
             $owns{$_} ? '-Wno-analyzer-malloc-leak' : ()) . "\n"
-    } grep { !$slow{$_} || ($ENV{MO_LINT} // '') eq 'all' } @files;
+    } @files;
     my ($status, $out, $err) = run({in => $text, timeout => 900},
         qw(xargs -P2 -L1 gcc -std=gnu11 -D_GNU_SOURCE -O2 -fPIC -Iinclude
         -fanalyzer -c -o /dev/null), @$flags);
