@@ -104,7 +104,10 @@ echo "### One mail among 30 rotated .gz of $rotated_gb GB"
 # begins each; what follows is never to be read.
 mkdir "$tmp/rot"
 in_day() { # DAY FILE
-	perl -pe 'BEGIN { $d = sprintf "%02d", shift } s{\[24/Nov}{[$d/Nov}' "$@"
+	# the first lines are of requests of the day before
+	perl -pe 'BEGIN { $n = shift; $d = sprintf "%02d/Nov", $n;
+		$y = $n > 1 ? sprintf "%02d/Nov", $n - 1 : "31/Oct" }
+		s{\[24/Nov}{[$d} or s{\[23/Nov}{[$y}' "$@"
 }
 "$BENCH/logs" "$tmp/rot" "$rotated_gb" 1
 in_day 15 "$tmp/rot/access.log" | gzip -1 >"$tmp/rot/body.gz"

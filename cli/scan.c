@@ -18,6 +18,7 @@
 #include "mo_msg.h"
 
 #define CLF 26 /* characters of %t between its brackets */
+#define PAST 8 /* lines beyond it end a part: not one of a wrong clock */
 #define SEEN 64 /* times kept, by their second: lines are a little mixed */
 
 /* one thread's */
@@ -198,6 +199,7 @@ static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
     int timed = p->until != UINT64_MAX;
     uint64_t us, at = cli_lines_pos(l);
     unsigned long k = 0;
+    int past = 0;
     size_t len;
     char *line;
 
@@ -219,7 +221,7 @@ static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
                 }
                 continue;
             }
-            if (us > p->until) {
+            if (us > p->until && ++past > PAST) {
                 break;
             }
             if (!is_wanted(n, us)) {
@@ -238,7 +240,7 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
     struct seen seen[SEEN] = {{.text = ""}}, *t;
     uint64_t at = cli_lines_pos(l), base;
     struct jump jump;
-    int last = 0;
+    int last = 0, past = 0;
     char *block, *end, *q, *line;
     size_t len;
 
@@ -271,9 +273,13 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                     continue;
                 }
                 if (t->us > p->until) {
-                    return;
+                    if (++past > PAST) {
+                        return;
+                    }
                 }
-                jump.latest = t->us > jump.latest ? t->us : jump.latest;
+                else if (t->us > jump.latest) {
+                    jump.latest = t->us;
+                }
                 memcpy(t->text, q + 1, CLF);
                 t->wanted = is_wanted(n, t->us);
                 t->last = n->last;

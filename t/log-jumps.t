@@ -36,6 +36,8 @@ my $page = request(method => 'GET', uri => '/' . 'x' x 2000);
 for my $t ($t0 .. $t0 + 2460) {
     my @page = (access($page, time => $t, ext => 'none')) x 16;
     print $fh @page, @{$line{$t} // []}, @page;
+    # one of a clock that was wrong hides nothing
+    print $fh access($page, time => $t + 86400, ext => 'none') if $t == $t0 + 5;
 }
 close $fh or die;
 
