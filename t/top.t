@@ -67,6 +67,53 @@ is((top('--by', 'vhost', '--script', '/s1', @log))[0]{count}, 15, 'filtered');
 is((run($MAILORIGIN, 'top', '--by', 'moon', @log))[0], 2, '--by moon');
 is((run($MAILORIGIN, 'top', '--vhost', 'none.example', @log))[0], 1, 'nothing');
 
+# hostile names: taken literally, one row each, and no raw byte to a terminal
+my @evil = ('*', '-rf', ';$(touch ' . $dir . '/evil)', "a\nb", "\e[2J\r\t\0x",
+    'x' x 8000, '"quoted", \\', "caf\xc3\xa9", '%s%n', '=1+1');
+my $j = JSON::PP->new->ascii->canonical; # (uid and times are numbers)
+my $n = 0;
+spew("$dir/evil.log", join '', map {
+    my $v = $_;
+    utf8::decode($v);
+    '{"time":"2026-11-24T08:00:00.' . sprintf('%06d', $n++) . 'Z",'
+        . substr($j->encode({id => "e$n", verdict => 'verified',
+            action => 'passed', request_id => "r$n",
+            request_time => '2026-11-24T08:00:00.000000Z',
+            map {$_ => $v} qw(vhost script uri client subject)}), 1) . "\n"
+} @evil);
+my @shown = map {my $v = $_; utf8::decode($v); $v =~ s/\0/?/g; $v} @evil; # (no C string holds it)
+for my $by (qw(script vhost uri client)) {
+    my @got = top('--by', $by, '-n', 0, '--log', "$dir/evil.log");
+    is(join('|', sort map {$_->{key}} @got), join('|', sort @shown),
+        "--by $by: each name as it is");
+    my ($st, $o) = run($MAILORIGIN, 'top', '--by', $by, '-n', 0, '--log', "$dir/evil.log");
+    is($o =~ tr/\n//, @evil + 1, '... a line each');
+    unlike($o, qr/[\0-\x09\x0b-\x1f\x7f]/, '... without a raw control byte');
+    for my $v (@evil) {
+        next if $v =~ /\0/; # no argument can hold it
+        # (a star at the end makes a prefix of a path)
+        my $arg = $v eq '*' && $by =~ /script|uri/ ? '\\*' : $v;
+        ($st, $o) = run($MAILORIGIN, 'top', '--json', '--by', 'verdict',
+            "--$by=$arg", '--log', "$dir/evil.log");
+        my ($one) = map {$json->decode($_)} split /\n/, $o;
+        is($one ? $one->{count} : 0, 1, "... --$by " . substr($v =~ s/[^ -~]/?/gr, 0, 20));
+    }
+}
+for my $form ([], ['--csv'], ['--json']) {
+    spew("$dir/evil.access", join '', map {
+        '192.0.2.1 - - [24/Nov/2026:08:00:00 +0000] "GET /' . $_
+            . ' HTTP/1.1" 200 1 "-" "-" r' . "$_\n" } 1 .. @evil);
+    my ($st, $o, $e) = run($MAILORIGIN, qw(log --access), @$form, '--log',
+        "$dir/evil.log", '--access-log', "$dir/evil.access", '--log-format',
+        '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{UNIQUE_ID}e');
+    is($st, 0, "log --access @$form") or diag($e);
+    unlike($o, qr/[\0-\x09\x0b-\x1f\x7f]/, '... no raw control byte');
+    is($o =~ tr/\n//, @$form ? @evil + ($form->[0] eq '--csv') : 2 * @evil,
+        '... a line each');
+    is(scalar(() = $o =~ /exact/g), scalar @evil, '... with its access_log line');
+}
+ok(!-e "$dir/evil", 'nothing ran');
+
 # now
 is((run($MAILORIGIN, 'now'))[0], 2, 'now: no httpd has run');
 my $r = MO::Recorder->new;
