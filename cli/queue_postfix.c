@@ -259,6 +259,8 @@ static int visit_all(struct batch *b)
 
 static int add(struct batch *b, const char *id)
 {
+    size_t n;
+
     if ((b->n & (b->n - 1)) == 0) { /* 0, 1, 2, 4 …: it is full */
         size_t cap = b->n ? 2 * b->n : 1;
         void *more = realloc(b->entry, cap * sizeof *b->entry);
@@ -267,7 +269,10 @@ static int add(struct batch *b, const char *id)
             return -1;
         b->entry = more;
     }
-    snprintf(b->entry[b->n].id, QUEUE_ID_MAX, "%s", id);
+    /* queue_id_ok() minded its length */
+    n = strnlen(id, QUEUE_ID_MAX - 1);
+    memcpy(b->entry[b->n].id, id, n);
+    b->entry[b->n].id[n] = 0;
     b->entry[b->n++].gone = 0;
     return 0;
 }
