@@ -93,6 +93,10 @@ int cli_time(const char *text, uint64_t now_us, uint64_t *us);
 /* "2h", "30m", "1d 2h" to seconds; 0, or -1 */
 int cli_period(const char *text, uint64_t *seconds);
 
+/* An array of n elements of size bytes, made to have room for one more: p, or
+ * where it is now; *cap is what it has room for.  Out of memory ends us. */
+void *cli_grown(void *p, size_t n, size_t *cap, size_t size);
+
 /* Prints text to a terminal or pipe with no raw control byte: all outside
  * printable ASCII and valid UTF-8 as \xHH. */
 void cli_print_safe(FILE *f, const char *s, size_t len);

@@ -38,14 +38,7 @@ static void add(struct list *l, const struct mo_slot *s)
     uint64_t now = mo_boottime();
     struct req *r, *same;
 
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        struct req **more = realloc(l->r, cap * sizeof *more);
-        if (!more)
-            mo_fatal(CLI_TROUBLE, "out of memory");
-        l->r = more;
-        l->cap = cap;
-    }
+    l->r = cli_grown(l->r, l->n, &l->cap, sizeof *l->r);
     r = calloc(1, sizeof *r);
     if (!r)
         mo_fatal(CLI_TROUBLE, "out of memory");

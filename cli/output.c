@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "mo_msg.h"
+
 /* Bytes of the UTF-8 character at s that may be printed as they are; 0: none
  * (controls, C1 too, and characters that turn the writing direction or break
  * lines, with which a name could show as another). */
@@ -175,6 +177,18 @@ void cli_json_record(FILE *f, int *first, const struct mo_record *r)
             cli_json_str(f, first, name, v);
         }
     }
+}
+
+void *cli_grown(void *p, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap) {
+        return p;
+    }
+    *cap = *cap ? 2 * *cap : 64;
+    if ((p = reallocarray(p, *cap, size)) == NULL) {
+        mo_fatal(CLI_TROUBLE, "out of memory");
+    }
+    return p;
 }
 
 const char *cli_bold(const struct cli *c)

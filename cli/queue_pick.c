@@ -327,14 +327,7 @@ static int add(void *arg, struct queue_mail *m)
         ps->others++;
         return 0;
     }
-    if (ps->n == ps->cap) {
-        size_t cap = ps->cap ? 2 * ps->cap : 256;
-        struct pick **more = realloc(ps->p, cap * sizeof *more);
-        if (!more)
-            mo_fatal(CLI_TROUBLE, "out of memory");
-        ps->p = more;
-        ps->cap = cap;
-    }
+    ps->p = cli_grown(ps->p, ps->n, &ps->cap, sizeof *ps->p);
     p = pick_new(m, &rec);
     p->stamp = kind;
     p->unsure = fits < 0;

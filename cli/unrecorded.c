@@ -66,14 +66,6 @@ static void *must(void *p)
     return p;
 }
 
-static void *grown(void *p, size_t n, size_t *cap)
-{
-    if (n < *cap)
-        return p;
-    *cap = *cap ? 2 * *cap : 256;
-    return must(reallocarray(p, *cap, sizeof(void *)));
-}
-
 /* ---- the records */
 
 static int add_sent(void *arg, struct mo_record *r)
@@ -95,7 +87,7 @@ static int add_sent(void *arg, struct mo_record *r)
     id += strspn(id, " \t<");
     n = strcspn(id, "> \t");
     s->message_id = must(strndup(id, n));
-    f->sent = grown(f->sent, f->nsent, &f->capsent);
+    f->sent = cli_grown(f->sent, f->nsent, &f->capsent, sizeof *f->sent);
     f->sent[f->nsent++] = s;
     if (n == 0)
         return 0;
@@ -212,7 +204,7 @@ static void add_mail(struct found *f, const struct taken *t, uint64_t us)
     m->uid = uid_of(t->user);
     m->recorded = t->kind == TAKEN_OWN;
     m->handed_on = t->from[0] == '\0' && is_own(f, t->message_id);
-    f->mail = grown(f->mail, f->nmail, &f->capmail);
+    f->mail = cli_grown(f->mail, f->nmail, &f->capmail, sizeof *f->mail);
     f->mail[f->nmail++] = m;
     /* Postfix uses a queue id again */
     HASH_FIND_STR(f->queue, m->t.queue_id, old);

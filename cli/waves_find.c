@@ -95,14 +95,7 @@ static void close_wave(struct waves *w, struct wave_origin *o)
     }
     o->wave.origin = o->number;
     o->wave.known = o->seen;
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 16;
-        struct wave *more = realloc(w->w, cap * sizeof *more);
-        if (!more)
-            mo_fatal(CLI_TROUBLE, "out of memory");
-        w->w = more;
-        w->cap = cap;
-    }
+    w->w = cli_grown(w->w, w->n, &w->cap, sizeof *w->w);
     w->w[w->n++] = o->wave;
     memset(&o->wave, 0, sizeof o->wave);
 }

@@ -142,4 +142,47 @@ like((run($MAILORIGIN, 'now'))[1], qr/ 3 mails .*mail\.cgi$/m, '... as text');
 is((run($MAILORIGIN, 'now', '--vhost', 'x.example'))[0], 1, '... filtered');
 spew($go, '');
 wait_for(sub {(run($MAILORIGIN, 'now'))[0] == 1}, 'its end');
+$h->stop;
+
+# several at once, of threads; a site without MailOrigin; order and filters
+unlink $go;
+$h = MO::Httpd->new(mpm => 'event', modules => ['cgid'], vhosts => [
+    {name => 'a.example'}, {name => 'b.example'},
+    {name => 'off.example', conf => "  MailOrigin Off\n"}]);
+for my $site (qw(a.example b.example off.example)) {
+    $h->put("$site:mail.cgi", <<"SH", 0755);
+#!/bin/sh
+i=0
+while [ \$i -lt \$QUERY_STRING ]; do
+    printf 'Subject: x\\n\\nx\\n' | $WRAPPER -i a\@b.example; i=\$((i + 1))
+done
+touch $dir/sent.$site.\$QUERY_STRING
+while [ ! -e $go ]; do sleep 0.05; done
+printf 'Content-Type: text/plain\\n\\nok\\n'
+SH
+}
+my @asked = (['a.example', 1], ['a.example', 4], ['b.example', 2], ['off.example', 0]);
+my @s = map {
+    my ($site, $mails) = @$_;
+    my $c = $h->connect;
+    $h->send_request($c, 'GET', "/mail.cgi?$mails", headers => {Host => $site});
+    $c;
+} @asked;
+wait_for(sub {!grep {!-e "$dir/sent.$_->[0].$_->[1]"} @asked}, 'their mails');
+sub now {
+    my ($st, $text, $said) = run($MAILORIGIN, 'now', '--json', @_);
+    diag($said) if $st == 2;
+    return map {$json->decode($_)} split /\n/, $text;
+}
+is(join(', ', map {"$_->{vhost} $_->{mails}"} grep {$_->{vhost}} now()),
+    'a.example 4, b.example 2, a.example 1', 'now: who mails most comes first');
+ok(!(grep {($_->{vhost} // '') eq 'off.example'} now()), '... MailOrigin Off stays out');
+is(join(' ', map {$_->{mails}} now('--vhost', 'a.example')), '4 1', '... by vhost');
+is(join(' ', map {$_->{mails}} now('--script', $h->docroot('b.example') . '/*')), '2',
+    '... by script');
+my ($cut) = grep {$_->{mails} == 4} now();
+ok(-e "/proc/$cut->{pid}/task/$cut->{tid}", '... its process and thread are there');
+close $_ for @s;
+spew($go, '');
+wait_for(sub {(run($MAILORIGIN, 'now'))[0] == 1}, 'their end');
 done_testing;
