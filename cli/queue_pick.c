@@ -354,8 +354,9 @@ static size_t bare(const char **s)
     return strcspn(*s, "> \t\r\n");
 }
 
-/* Is it another mail than the recorded one?  A sender without a domain gets
- * one from the MTA, and equal Message-IDs say enough. */
+/* Is it another mail than the recorded one?  Equal Message-IDs say enough;
+ * else the sender's local part is compared: MTAs write domains anew
+ * ("localhost", masquerading). */
 static void compare(struct pick *p, const struct mo_record *r)
 {
     const char *was = r->value[MO_F_MESSAGE_ID], *is = p->message_id;
@@ -374,8 +375,9 @@ static void compare(struct pick *p, const struct mo_record *r)
             mo_fatal(CLI_TROUBLE, "out of memory");
         return;
     }
-    if (from && (n = bare(&from)) > 0 && memchr(from, '@', n) &&
-        (n != strlen(p->sender) || strncasecmp(from, p->sender, n) != 0) &&
+    if (from && (n = bare(&from)) > 0 && (m = strcspn(from, "@")) < n &&
+        (m != strcspn(p->sender, "@") ||
+         strncasecmp(from, p->sender, m) != 0) &&
         asprintf(&p->replay,
                  "its sender is <%s>, the recorded mail's was <%.*s>",
                  p->sender, (int)n, from) < 0)
