@@ -61,7 +61,7 @@ sub extension {
     my $dir = scratch() . '/php';
     my ($phpize, $config) = ($ENV{PHPIZE} // 'phpize', 'php-config');
     if ($v) {
-        my $bin = at_home($v) . '/root/usr/bin';
+        my $bin = join '/', at_home($v), 'root', 'usr/bin';
         ($phpize, $config) = ("$bin/phpize$v", "$bin/php-config$v");
     }
     my ($status, $out, $err) = run('sh', '-c', 'cp -r "$1" "$2" && cd "$2" '
