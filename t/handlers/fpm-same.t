@@ -146,8 +146,11 @@ EOT
         =~ /^\s*\d+: \S+ 0100007F\Q$ports\E 01 /mg;
     push @out, "open to the kept TCP pool: $open";
     $h->stop;
-    # which dead member is tried first is the balancer's choice
-    push @out, map { s/127\.0\.0\.1:(?:9|10)\b/DEAD/gr }
+    # which dead member is tried first is the balancer's choice; whether a
+    # write meets the end of a backend that hangs up, or the read, is chance
+    push @out, map { s/\(\d+\)[^:]*: (AH01075: .*?) *(?:\(\w+\))?$/$1/r }
+        grep { !/AH01074/ }
+        map { s/127\.0\.0\.1:(?:9|10)\b/DEAD/gr }
         map { s/\b$h->{port}\b/PORT/gr }
         map { s/\Q$h->{root}\E/ROOT/gr }
         map { /\[(proxy\w*:\w+)\].*?((?:\(\d+\)[^:]*: )?AH\d+: .*)/
