@@ -175,6 +175,19 @@ static const char *logged_line(request_rec *first)
 }
 
 /*
+ * The method that the client sent: while an ErrorDocument's page is made, httpd
+ * has GET in its place.
+ */
+static const char *logged_method(const request_rec *first)
+{
+    const char *line = first->the_request, *end;
+
+    if (!line || (end = ap_scan_http_token(line)) == line || *end != ' ')
+        return first->method;
+    return apr_pstrmemdup(first->pool, line, (apr_size_t)(end - line));
+}
+
+/*
  * mod_proxy puts a URL where a script's path stands elsewhere: of FastCGI's
  * and its kin's the path is the script; of others no more than the URL
  * without its query, which may hold secrets.
@@ -241,7 +254,7 @@ void mo_origin_make(request_rec *r, const struct mo_dir *dir,
     PUTS(&o, id, run->request->id);
     PUTS(&o, client, r->useragent_ip);
     PUTS(&o, vhost, first->server->server_hostname);
-    PUTS(&o, method, first->method);
+    PUTS(&o, method, logged_method(first));
     PUTS(&o, user, r->user ? r->user : first->user);
     PUTS(&o, handler, r->handler);
     PUT(&o, uri, uri, urilen);

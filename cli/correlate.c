@@ -116,6 +116,9 @@ static void unhit(struct cli_want *w, const void *source)
         w->nhits++;
         p = &h->next;
     }
+    if (w->nhits == 0) {
+        w->sure = WANT_NO;
+    }
 }
 
 static void choose(struct plan *s, const struct source *src)
@@ -194,31 +197,18 @@ static void one_source(struct plan *p, struct source *src)
  * two logs. */
 static void judge(struct cli_want *w)
 {
-    struct cli_hit *h, *o, **p;
-    int exact = 0, twice = 0;
+    const struct cli_hit *h, *o;
+    int twice = w->nhits > CLI_HITS || w->sure == WANT_MAYBE;
 
-    for (h = w->hits; h; h = h->next) {
-        exact |= h->exact;
-    }
-    for (p = &w->hits; exact && *p;) {
-        if ((*p)->exact) {
-            p = &(*p)->next;
-            continue;
-        }
-        h = *p;
-        *p = h->next;
-        free(h);
-        w->nhits--;
-    }
     for (h = w->hits; h; h = h->next) {
         for (o = h->next; o; o = o->next) {
             twice |= o->source == h->source;
         }
     }
-    w->match = exact                          ? MATCH_EXACT
-               : w->nhits == 0                ? MATCH_NONE
-               : twice || w->nhits > CLI_HITS ? MATCH_AMBIGUOUS
-                                              : MATCH_UNIQUE;
+    w->match = w->sure == WANT_EXACT ? MATCH_EXACT
+               : w->nhits == 0       ? MATCH_NONE
+               : twice               ? MATCH_AMBIGUOUS
+                                     : MATCH_UNIQUE;
 }
 
 /* The wants that a jump may have passed over, by source; are there any? */

@@ -4,7 +4,9 @@
  *
  * A line that carries the request's id is exact.  Else second of %t, client
  * (where the line shows an address) and the keyed hash of the request line
- * must agree; one such line is unique, several are ambiguous.
+ * must agree; one such line is unique, several are ambiguous.  Where no line
+ * shows the request line as the client sent it, its parts must agree as far as
+ * httpd left them.
  */
 #ifndef MO_CLI_CORRELATE_H
 #define MO_CLI_CORRELATE_H
@@ -21,13 +23,12 @@ struct cli_hit {
     const char *file; /* lives as long as the struct cli_found */
     const void *source; /* the log that the file is of */
     uint64_t order; /* of files, and of places in them */
-    int exact;
     char line[];
 };
 
 /* What a record says of its request; pointers are the caller's. */
 struct cli_want {
-    const char *id, *client, *vhost, *method, *uri, *hash;
+    const char *id, *client, *vhost, *method, *uri, *script, *hash;
     uint64_t time_us; /* of the request; 0: there is none to look for */
     uint64_t sent_us; /* the mail's: the request lasted until then */
     /* results */
@@ -35,6 +36,7 @@ struct cli_want {
     unsigned nhits;
     struct cli_hit *hits; /* in the order of the files */
     /* private */
+    int sure; /* what the hits are, all of them: the surest that there are */
     unsigned char keyid[4], mac[16];
     int has_hash;
     int cut; /* the uri was cut in its middle */

@@ -27,6 +27,7 @@ enum log_part {
     LOG_USER, /* %u */
     LOG_ID, /* %{MAILORIGIN_ID}e */
     LOG_UNIQUE_ID, /* %{UNIQUE_ID}e */
+    LOG_DURATION, /* %D */
     LOG_PARTS, /* the rest is not kept: */
     LOG_TIME = LOG_PARTS,
     LOG_NUMBER,
@@ -42,9 +43,11 @@ struct log_line {
     struct log_text part[LOG_PARTS];
     int has_time;
     int is_end; /* it is the request's end, not its begin */
-    uint64_t time_us, other_us; /* other_us: the second reading of a local
-                                   time that DST gave twice; else the same */
-    uint64_t unit; /* its precision: 1000000, 1000 or 1 us */
+    /* when it was, at the earliest; other_us: the second reading of a local
+     * time that DST gave twice; else the same */
+    uint64_t time_us, other_us;
+    uint64_t unit; /* it was less than so many us later: 1000000, 1000, 1, or
+                      more where it is worked out of end and duration */
 };
 
 struct log_format;
@@ -58,6 +61,9 @@ int log_format_has_time(const struct log_format *f);
 /* Is its time the request's end, or local time without a zone? */
 int log_format_odd_time(const struct log_format *f);
 
+/* Is it local time without a zone? */
+int log_format_no_zone(const struct log_format *f);
+
 /*
  * Parses a line (without "\n"); its parts point into it.  whole: to the
  * line's end; else only as far as the parts above reach.  0, or -1: it is not
@@ -69,7 +75,7 @@ int log_format_parse(struct log_format *f, const char *line, size_t len,
 int log_format_time(struct log_format *f, const char *line, size_t len,
                     uint64_t *us);
 /*
- * Where the only time is a plain %t: the literal that follows its ']', of *n
+ * Where the begin is a plain %t: the literal that follows its ']', of *n
  * bytes, and whether %r comes right after that; NULL: it is not so.
  */
 const char *log_format_after_clf(const struct log_format *f, size_t *n,

@@ -109,7 +109,8 @@ static const char *read_epoch(struct log_when *w, const char *p,
     uint64_t v = 0;
     int n = 0;
 
-    while (p < end && *p >= '0' && *p <= '9') {
+    /* a fraction may follow a second at once */
+    while (p < end && *p >= '0' && *p <= '9' && (unit < 1000000 || n < 10)) {
         if (++n > 17) {
             return NULL;
         }
@@ -120,8 +121,10 @@ static const char *read_epoch(struct log_when *w, const char *p,
     }
     w->has_epoch = 1;
     w->epoch = v * unit / 1000000;
-    w->us = (uint32_t)(v % (1000000 / unit) * unit);
-    w->unit = unit;
+    if (unit < 1000000) {
+        w->us = (uint32_t)(v % (1000000 / unit) * unit);
+        w->unit = unit;
+    }
     return w->epoch > 253402300799ull ? NULL : p;
 }
 

@@ -19,12 +19,14 @@
 
 #define CLF 26 /* characters of %t between its brackets */
 #define PAST 8 /* lines beyond it end a part: not one of a wrong clock */
+#define OLD 2
 #define SEEN 64 /* times kept, by their second: lines are a little mixed */
 
 /* one thread's */
 struct scan {
     struct search *s;
     struct log_format *f; /* its own: it keeps the day parsed last */
+    struct log_format *old[OLD]; /* what a log is mostly of before f */
     struct source *of; /* the source that f is of */
     struct part *p;
     uint64_t order; /* the part's, for hits to stay in order */
@@ -36,8 +38,9 @@ struct scan {
 
 /* ---- hits */
 
+/* A surer hit drops the others; a less sure one is none. */
 static void hit(struct scan *n, struct cli_want *w, const char *line,
-                size_t len, int exact)
+                size_t len, enum want_is is)
 {
     struct cli_hit **at = &w->hits, *h, *drop;
     unsigned kept = 0;
@@ -52,8 +55,18 @@ static void hit(struct scan *n, struct cli_want *w, const char *line,
     h->file = n->p->file;
     h->source = n->p->source;
     h->order = n->order;
-    h->exact = exact;
     pthread_mutex_lock(&n->s->lock);
+    if ((int)is < w->sure) {
+        pthread_mutex_unlock(&n->s->lock);
+        free(h);
+        return;
+    }
+    while ((int)is > w->sure && (drop = w->hits) != NULL) {
+        w->hits = drop->next;
+        free(drop);
+        w->nhits = 0;
+    }
+    w->sure = (int)is;
     w->nhits++;
     for (; *at && (*at)->order <= h->order; at = &(*at)->next) {
         kept++;
@@ -100,24 +113,50 @@ static void compare(struct scan *n, struct want_line *wl, uint64_t from,
         enum want_is is = want_is(n->p->list[i], wl);
 
         if (is != WANT_NO) {
-            hit(n, n->p->list[i], line, len, is == WANT_EXACT);
+            hit(n, n->p->list[i], line, len, is);
             /* an id alone can be set by a script of the same process */
             if (n->p->hunt && is == WANT_EXACT &&
-                want_agrees(n->p->list[i], wl)) {
+                want_agrees(n->p->list[i], wl) != WANT_NO) {
                 n->p->hunt->state[i] |= HUNT_FOUND;
             }
         }
     }
 }
 
-/* A line that may be wanted: parsed, and held against those of its time. */
-static void look(struct scan *n, const char *line, size_t len)
+/* Of the log's format, or of one it may have had before? */
+static int parse(struct scan *n, const char *line, size_t len,
+                 struct log_line *l)
+{
+    static const char *const usual[OLD] = {"vhost_common", "common"};
+    char err[256];
+    int i;
+
+    if (log_format_parse(n->f, line, len, 0, l) == 0) {
+        return 0;
+    }
+    for (i = 0; i < OLD; i++) {
+        if (n->old[i] == NULL) {
+            n->old[i] = log_format_compile(usual[i], err, sizeof(err));
+        }
+        if (n->old[i] && log_format_parse(n->old[i], line, len, 0, l) == 0) {
+            return 0;
+        }
+    }
+    return -1;
+}
+
+/* A line that may be wanted: parsed, and held against those of its time.
+ * whole: it is written to its end. */
+static void look(struct scan *n, const char *line, size_t len, int whole)
 {
     struct log_line l;
     struct want_line wl = {.l = &l, .keys = &n->s->c->keys};
     uint64_t t;
 
-    if (log_format_parse(n->f, line, len, 0, &l) != 0) {
+    if (parse(n, line, len, &l) != 0) {
+        if (!whole) {
+            return;
+        }
         n->bad++;
         if (n->s->c->verbose) {
             mo_warn("%s: not of its format: %.*s", n->p->file,
@@ -135,10 +174,10 @@ static void look(struct scan *n, const char *line, size_t len)
                 len);
         return;
     }
-    compare(n, &wl, t, t + SECOND, line, len);
+    compare(n, &wl, t, l.time_us + l.unit, line, len);
     if (l.other_us / SECOND != l.time_us / SECOND) {
         t = l.other_us / SECOND * SECOND;
-        compare(n, &wl, t, t + SECOND, line, len);
+        compare(n, &wl, t, l.other_us + l.unit, line, len);
     }
 }
 
@@ -192,6 +231,20 @@ static void advance(struct scan *n, uint64_t bytes, uint64_t *done)
     }
 }
 
+static int line_time(struct scan *n, const char *line, size_t len, uint64_t *us)
+{
+    struct log_line l;
+
+    if (log_format_time(n->f, line, len, us) == 0) {
+        return 0;
+    }
+    if (parse(n, line, len, &l) != 0 || !l.has_time) {
+        return -1;
+    }
+    *us = l.time_us;
+    return 0;
+}
+
 /* Line by line. */
 static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
 {
@@ -213,8 +266,8 @@ static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
             continue;
         }
         if (timed) {
-            if (log_format_time(n->f, line, len, &us) != 0) {
-                n->bad++;
+            if (line_time(n, line, len, &us) != 0) {
+                n->bad += cli_lines_whole(l) != 0;
                 if (n->s->c->verbose) {
                     mo_warn("%s: a line without its time: %.200s", p->file,
                             line);
@@ -228,8 +281,21 @@ static void by_line(struct scan *n, struct cli_lines *l, uint64_t *done)
                 continue;
             }
         }
-        look(n, line, len);
+        look(n, line, len, cli_lines_whole(l));
     }
+}
+
+/* Is that, at q, the time of its line? */
+static int is_line_time(struct scan *n, const char *block, const char *q,
+                        const char *end, uint64_t us)
+{
+    const char *line = memrchr(block, '\n', (size_t)(q - block));
+    const char *nl = memchr(q, '\n', (size_t)(end - q));
+    struct log_line l;
+
+    line = line ? line + 1 : block;
+    return parse(n, line, (size_t)((nl ? nl : end) - line), &l) == 0 &&
+           l.time_us / SECOND == us / SECOND;
 }
 
 /* Block by block, by the times alone.  after: what stands after %t's ']'. */
@@ -241,7 +307,7 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
     uint64_t at = cli_lines_pos(l), base;
     struct jump jump;
     int last = 0, past = 0;
-    char *block, *end, *q, *line;
+    char *block, *end, *q, *line, *nl;
     size_t len;
 
     jump_start(&jump, p, n->f, l);
@@ -273,6 +339,12 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
                     continue;
                 }
                 if (t->us > p->until) {
+                    /* not one that a client wrote into its own line */
+                    if (!is_line_time(n, block, q, end, t->us)) {
+                        memset(t->text, 0, CLF);
+                        q++;
+                        continue;
+                    }
                     if (++past > PAST) {
                         return;
                     }
@@ -291,9 +363,9 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
             }
             line = memrchr(block, '\n', (size_t)(q - block));
             line = line ? line + 1 : block;
-            q = memchr(q, '\n', (size_t)(end - q));
-            q = q ? q : end;
-            look(n, line, (size_t)(q - line));
+            nl = memchr(q, '\n', (size_t)(end - q));
+            q = nl ? nl : end;
+            look(n, line, (size_t)(q - line), nl != NULL);
         }
         if (p->hunt && !last && !jump_on(&jump, l)) {
             break;
@@ -369,6 +441,9 @@ static void *work(void *arg)
     }
     log_format_free(n->f);
     n->f = NULL;
+    for (i = 0; i < OLD; i++) {
+        log_format_free(n->old[i]);
+    }
     pthread_mutex_lock(&s->lock);
     s->found->bad += n->bad;
     pthread_mutex_unlock(&s->lock);

@@ -198,15 +198,17 @@ static void sender(const struct cli *c, const struct mo_record *r)
     row(c, "Reason", value(r, MO_F_REASON));
 }
 
-static const char *match_words(enum cli_match m)
+static const char *match_words(const struct cli_want *w)
 {
-    switch (m) {
+    switch (w->match) {
     case MATCH_EXACT:
         return "the line that carries the request's id";
     case MATCH_UNIQUE:
         return "the only line of that second, client and request";
     case MATCH_AMBIGUOUS:
-        return "ambiguous: it is one of these equal lines";
+        return w->nhits > 1 ? "ambiguous: it is one of these equal lines"
+                            : "ambiguous: it may be this line, which shows too "
+                              "little of the request";
     case MATCH_NONE:
         break;
     }
@@ -222,7 +224,7 @@ static void access_lines(const struct cli *c, const struct cli_want *w)
         return;
     }
     printf("%s%-12s%s %s\n", cli_bold(c), "access_log", cli_plain(c),
-           match_words(w->match));
+           match_words(w));
     for (h = w->hits; h; h = h->next) {
         if (strcmp(h->file, file) != 0) {
             file = h->file;

@@ -48,6 +48,7 @@ void cli_want_set(struct cli_want *w, const struct mo_record *r)
     w->vhost = r->value[MO_F_VHOST];
     w->method = r->value[MO_F_METHOD];
     w->uri = r->value[MO_F_URI];
+    w->script = r->value[MO_F_SCRIPT];
     w->hash = r->value[MO_F_REQUEST_HASH];
     if ((v = r->value[MO_F_REQUEST_TIME]) != NULL &&
         mo_time_parse(v, &w->time_us) != 0) {
@@ -76,8 +77,11 @@ int want_is_not(const struct cli_want *w, const char *p, const char *end)
     if (w->nuri == 0 || (size_t)(end - p) < w->nmethod + w->nuri + 2) {
         return 0;
     }
-    if (memcmp(p, w->method, w->nmethod) != 0 || uri[-1] != ' ') {
+    if (memcmp(p, w->method, w->nmethod) != 0) {
         return 1;
+    }
+    if (uri[-1] != ' ') {
+        return uri[-1] != '\\'; /* a tab, where HttpProtocolOptions lets it */
     }
     /* "GET http://host/path" is compared as a whole */
     return *uri == '/' && (memcmp(uri, w->uri, w->nuri) != 0 ||
@@ -170,8 +174,8 @@ static int time_differs(const struct cli_want *w, const struct log_line *l)
         return l->time_us + unit <= w->time_us ||
                l->time_us > want_until(w, WANT_SLOWEST);
     }
-    return w->time_us / unit != l->time_us / unit &&
-           w->time_us / unit != l->other_us / unit;
+    return (w->time_us < l->time_us || w->time_us - l->time_us >= unit) &&
+           (w->time_us < l->other_us || w->time_us - l->other_us >= unit);
 }
 
 /* What the escapes of ap_escape_logitem stand for; its length in out. */
@@ -215,6 +219,28 @@ static size_t unescape(struct log_text t, char *out, size_t size)
     }
     out[n] = '\0';
     return n;
+}
+
+/* The escapes themselves, as ap_escape_logitem makes them. */
+static void escape(const char *s, char *out, size_t size)
+{
+    static const char plain[] = "\b\n\r\t\v\"\\", made[] = "bnrtv\"\\";
+    const char *at;
+    size_t n = 0;
+
+    for (; *s && n + 5 < size; s++) {
+        if ((at = strchr(plain, *s)) != NULL) {
+            n += (size_t)snprintf(out + n, size - n, "\\%c", made[at - plain]);
+        }
+        else if (*s < ' ' || *s >= 0x7F) {
+            n += (size_t)snprintf(out + n, size - n, "\\x%02x",
+                                  (unsigned)(unsigned char)*s);
+        }
+        else {
+            out[n++] = *s;
+        }
+    }
+    out[n] = '\0';
 }
 
 /* Is have the path that the record shows, cut in its middle or not? */
@@ -297,64 +323,111 @@ static int plain_is(const struct cli_want *w, struct log_text t)
     return path_is(w, p, n);
 }
 
-/* %m %U %q %H: put together they may be the request line. */
-static int parts_are(const struct cli_want *w, struct want_line *line)
+/* The record's path as %U shows it: decoded, without the scheme and host of a
+ * proxy's request, no slash twice. */
+static size_t bare_path(const char *uri, char *out, size_t size)
 {
-    const struct log_text *part = line->l->part;
-    struct log_text u = part[LOG_URI], q = part[LOG_QUERY];
-    char text[8192], uri[8192];
-    struct cli_want decoded = *w;
-    size_t n, max = sizeof(text);
-    struct log_text all;
+    const char *p = strstr(uri, "://");
+    size_t i, k = 0, n;
 
-    if (part[LOG_METHOD].p && w->method && *w->method &&
-        !text_is(part[LOG_METHOD], w->method)) {
-        return 0;
-    }
-    if (u.p == NULL || w->uri == NULL || *w->uri == '\0') {
-        return 1; /* nothing to compare */
-    }
-    if (w->has_hash && part[LOG_METHOD].p && part[LOG_PROTOCOL].p &&
-        mo_keyring_find(line->keys, w->keyid) &&
-        part[LOG_METHOD].n + u.n + q.n + part[LOG_PROTOCOL].n + 2 < max) {
-        n = (size_t)snprintf(text, max, "%.*s %.*s%.*s %.*s",
-                             (int)part[LOG_METHOD].n, part[LOG_METHOD].p,
-                             (int)u.n, u.p, (int)q.n, q.p ? q.p : "",
-                             (int)part[LOG_PROTOCOL].n, part[LOG_PROTOCOL].p);
-        all.p = text;
-        all.n = n;
-        line->hashed = 0;
-        if (hash_is(w, line, all)) {
-            return 1;
-        }
-        if (q.p) {
-            /* the query is known here: it must agree unless escapes differ */
-            if (strchr(w->uri, '%') == NULL && memchr(u.p, '\\', u.n) == NULL) {
-                return 0;
-            }
+    p = *uri != '/' && p ? strchr(p + 3, '/') : uri;
+    snprintf(out, size, "%s", p ? p : "/");
+    n = decode(out, strlen(out));
+    for (i = 0; i < n; i++) {
+        if (out[i] != '/' || k == 0 || out[k - 1] != '/') {
+            out[k++] = out[i];
         }
     }
-    n = unescape(u, text, sizeof(text));
-    snprintf(uri, sizeof(uri), "%s", w->uri);
-    decode(uri, strlen(uri));
-    decoded.uri = uri;
-    return path_is(&decoded, text, n);
+    out[k] = '\0';
+    return k;
 }
 
-static int request_differs(const struct cli_want *w, struct want_line *line)
+/* Does the script's name end with that path? */
+static int is_script(const struct cli_want *w, const char *path, size_t n)
+{
+    size_t len = w->script ? strlen(w->script) : 0;
+
+    return n > 1 && len >= n && memcmp(w->script + len - n, path, n) == 0;
+}
+
+/* The hash of the request line made of what the record and the line have: the
+ * line's own path is not as the client sent it. */
+static int made_is(const struct cli_want *w, struct want_line *line)
+{
+    const struct log_text *part = line->l->part;
+    struct log_text q = part[LOG_QUERY], h = part[LOG_PROTOCOL], all;
+    char text[8192], uri[4096];
+    size_t n;
+
+    escape(w->uri, uri, sizeof(uri));
+    n = (size_t)snprintf(text, sizeof(text), "%s %s%.*s %.*s", w->method, uri,
+                         (int)q.n, q.p ? q.p : "", (int)h.n, h.p);
+    if (n >= sizeof(text)) {
+        return 0;
+    }
+    all.p = text;
+    all.n = n;
+    line->hashed = 0;
+    return hash_is(w, line, all);
+}
+
+/*
+ * %m %U %q %H.  Of a request that httpd redirected within itself %q is the
+ * last one's, and %m GET after an ErrorDocument or a script's Location; after
+ * a rewrite %U names the script.  So they show what the client sent only where
+ * the hash says so.
+ */
+static enum want_is parts_are(const struct cli_want *w, struct want_line *line)
+{
+    const struct log_text *part = line->l->part;
+    struct log_text u = part[LOG_URI], m = part[LOG_METHOD],
+                    s = part[LOG_STATUS];
+    char text[8192], path[4096];
+    struct cli_want bare = *w;
+    size_t n, npath;
+    enum want_is less = WANT_LIKE;
+
+    if (m.p && w->method && *w->method && !text_is(m, w->method)) {
+        if (!text_is(m, "GET")) {
+            return WANT_NO;
+        }
+        less = s.n == 3 && *s.p >= '4' ? WANT_LIKE : WANT_MAYBE;
+    }
+    if (u.p == NULL || w->uri == NULL || *w->uri == '\0') {
+        return less; /* nothing to compare */
+    }
+    n = unescape(u, text, sizeof(text));
+    npath = bare_path(w->uri, path, sizeof(path));
+    bare.uri = path;
+    if (!path_is(&bare, text, n) && !is_script(w, text, n)) {
+        return WANT_NO;
+    }
+    if (w->cut || !w->has_hash || part[LOG_PROTOCOL].p == NULL ||
+        part[LOG_QUERY].p == NULL || w->method == NULL ||
+        mo_keyring_find(line->keys, w->keyid) == NULL) {
+        return less;
+    }
+    if (made_is(w, line)) {
+        return less == WANT_MAYBE ? less : WANT_SAME;
+    }
+    /* where the client asked for the script itself, the query was its own */
+    return is_script(w, path, npath) ? WANT_MAYBE : less;
+}
+
+static enum want_is request_is(const struct cli_want *w, struct want_line *line)
 {
     struct log_text r = line->l->part[LOG_REQUEST];
 
     if (r.p == NULL) {
-        return !parts_are(w, line);
+        return parts_are(w, line);
     }
     if (w->has_hash && mo_keyring_find(line->keys, w->keyid)) {
-        return !hash_is(w, line, r);
+        return hash_is(w, line, r) ? WANT_SAME : WANT_NO;
     }
-    return !plain_is(w, r);
+    return plain_is(w, r) ? WANT_SAME : WANT_NO;
 }
 
-int want_agrees(const struct cli_want *w, struct want_line *line)
+enum want_is want_agrees(const struct cli_want *w, struct want_line *line)
 {
     const struct log_line *l = line->l;
 
@@ -363,9 +436,9 @@ int want_agrees(const struct cli_want *w, struct want_line *line)
          (strlen(w->vhost) != l->part[LOG_VHOST].n ||
           strncasecmp(w->vhost, l->part[LOG_VHOST].p, l->part[LOG_VHOST].n) !=
               0))) {
-        return 0;
+        return WANT_NO;
     }
-    return !request_differs(w, line);
+    return request_is(w, line);
 }
 
 enum want_is want_is(const struct cli_want *w, struct want_line *line)
@@ -384,5 +457,5 @@ enum want_is want_is(const struct cli_want *w, struct want_line *line)
             }
         }
     }
-    return want_agrees(w, line) ? WANT_SAME : WANT_NO;
+    return want_agrees(w, line);
 }

@@ -20,9 +20,11 @@ struct want_line {
     unsigned char mac[16];
 };
 
-enum want_is { WANT_NO, WANT_SAME, WANT_EXACT };
-/* Does all but the id agree, too? */
-int want_agrees(const struct cli_want *w, struct want_line *line);
+/* The less sure first.  LIKE is a line that shows too little for SAME, MAYBE one
+ * that shows something else, which a redirect within httpd may have put there. */
+enum want_is { WANT_NO, WANT_MAYBE, WANT_LIKE, WANT_SAME, WANT_EXACT };
+/* All but the id. */
+enum want_is want_agrees(const struct cli_want *w, struct want_line *line);
 enum want_is want_is(const struct cli_want *w, struct want_line *line);
 /* Does the request line that begins at p certainly differ?  0: it may be. */
 int want_is_not(const struct cli_want *w, const char *p, const char *end);
