@@ -84,7 +84,7 @@ $INC{'MO/Overlay.pm'} = __FILE__;
 *MO::Overlay::import = sub {} if $0 !~ /Overlay/;
 1;
 PM
-my @perl = grep { /\.(?:t|pm|PL)$/ } @tree;
+my @perl = grep { /\.(?:t|p[lm]|PL)$/ } @tree;
 cmp_ok scalar(@perl), '>', 40, 'the Perl files are found';
 {
     my ($status, $out, $err) = run({in => join("\n", @perl), timeout => 300},
@@ -119,7 +119,7 @@ cmp_ok scalar(@perl), '>', 40, 'the Perl files are found';
         !m{^t/data/|^fuzz/corpus/|^LICENSE$} } @tree;
     is "@long", '', 'no file does two jobs';
     my @odd = grep { slurp($_) =~ /[ \t]+$/m } grep {
-        /\.(?:[ch]|t|pm|mk|in|sh|def|md|[158])$|^Makefile/ } @tree;
+        /\.(?:[ch]|t|p[lm]|mk|in|sh|def|md|[158])$|^Makefile/ } @tree;
     is "@odd", '', 'no blanks at the end of a line';
 }
 

@@ -1,8 +1,10 @@
 # MO::Mta - a real mail server in the test's overlay, and what the wrapper
 # must do as it does.
 #
-#   mta_start($mta)      'postfix', 'exim', 'sendmail'; users alice, bob, carol;
-#                        all mail for this host is delivered, the rest refused
+#   mta_start($mta [, $limit])
+#                        'postfix', 'exim', 'sendmail'; users alice, bob, carol;
+#                        all mail for this host up to $limit bytes (0: any; a
+#                        megabyte) is delivered, the rest refused
 #   mta_stop()           its daemon; mta_daemon() starts that again
 #   mta_idle()           true once its queues are empty
 #   mailbox($user)       its messages, a list of texts
@@ -62,7 +64,8 @@ sub syslogd {
 }
 
 sub mta_start {
-    ($mta) = @_;
+    ($mta, my $limit) = @_;
+    $limit //= 1_000_000;
     syslogd('/var/log/maillog') if $mta eq 'sendmail';
     ($host = sh('uname -n')) =~ s/[.\n].*//s;
     $host .= '.example';
@@ -74,7 +77,8 @@ cp -n /usr/share/postfix/master.cf.dist /etc/postfix/master.cf
 postconf -e 'mydestination=$host, localhost' 'myhostname=$host' \\
     'inet_interfaces=loopback-only' 'alias_maps=hash:/etc/aliases' \\
     'alias_database=hash:/etc/aliases' 'inet_protocols=ipv4' \\
-    'compatibility_level=3.6' 'message_size_limit=1000000' \\
+    'compatibility_level=3.6' 'message_size_limit=$limit' \\
+    'mailbox_size_limit=0' \\
     'default_transport=error:no relay here' 'in_flow_delay=0' \\
     'maillog_file=/var/log/maillog' 'smtpd_recipient_restrictions=' \\
     'local_recipient_maps=unix:passwd.byname \$alias_maps'
@@ -92,7 +96,7 @@ sed -i "s/^dc_eximconfig_configtype=.*/dc_eximconfig_configtype='local'/
 s/^dc_other_hostnames=.*/dc_other_hostnames='$host'/
 s/^dc_localdelivery=.*/dc_localdelivery='mail_spool'/" \$f
 cat > /etc/exim4/exim4.conf.localmacros <<END
-MESSAGE_SIZE_LIMIT = 1M
+MESSAGE_SIZE_LIMIT = $limit
 MAIN_HARDCODE_PRIMARY_HOSTNAME = $host
 END
 update-exim4.conf
@@ -108,7 +112,7 @@ printf 'hosts\tfiles\naliases\tfiles\n' > service.switch
 sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 [ -e sendmail.cf ] || m4 sendmail.mc > sendmail.cf
 [ -e submit.cf ] || m4 submit.mc > submit.cf
-sed -i 's/^#\\? *O MaxMessageSize=.*/O MaxMessageSize=1000000/
+sed -i 's/^#\\? *O MaxMessageSize=.*/O MaxMessageSize=$limit/
 /^O DaemonPortOptions=.*inet6/d
 s/^#\\?Dj.*//; s/^Dm.*/&/' sendmail.cf
 grep -q '^O ServiceSwitchFile' sendmail.cf 2>/dev/null ||
