@@ -1,5 +1,5 @@
 /*
- * The head filter and the field's reader.  The first byte says how large the
+ * The head filter, whom its fields name, and our field's reader.  The first byte says how large the
  * pieces are.  Whatever the pieces, the result must be the same, nothing of
  * the body may go, and what stays must be found in the input in order.
  */
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mo_head.h"
 #include "mo_header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,7 +29,7 @@ static int put(void *arg, const char *p, size_t n)
 }
 
 static void filter(const char *in, size_t len, size_t piece, struct mo_head *h,
-                   struct sink *s)
+                   struct mo_rcpts *r, struct sink *s)
 {
     size_t pos = 0, used;
     int state = MO_HEAD_MORE;
@@ -36,6 +37,8 @@ static void filter(const char *in, size_t len, size_t piece, struct mo_head *h,
     s->n = 0;
     s->cap = len;
     mo_head_start(h, "Mail-Origin");
+    memset(r, 0, sizeof(*r));
+    h->rcpts = r;
     while (pos < len && state == MO_HEAD_MORE) {
         size_t n = len - pos < piece ? len - pos : piece;
 
@@ -54,6 +57,7 @@ static void filter(const char *in, size_t len, size_t piece, struct mo_head *h,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct mo_head a, b;
+    static struct mo_rcpts ra, rb;
     static struct mo_header f;
     struct sink sa, sb;
     const char *in = (const char *)data + 1;
@@ -64,13 +68,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     len = size - 1;
     sa.buf = malloc(size);
     sb.buf = malloc(size);
-    filter(in, len, len + 1, &a, &sa);
-    filter(in, len, data[0] % 40 + 1, &b, &sb);
+    filter(in, len, len + 1, &a, &ra, &sa);
+    filter(in, len, data[0] % 40 + 1, &b, &rb, &sb);
     if (sa.n != sb.n || memcmp(sa.buf, sb.buf, sa.n) != 0 ||
         a.insert != b.insert || a.crlf != b.crlf ||
         a.blank_after != b.blank_after || a.dropped != b.dropped ||
         a.break_before != b.break_before || strcmp(a.subject, b.subject) != 0 ||
         strcmp(a.message_id, b.message_id) != 0)
+        abort();
+    if (ra.n != rb.n || ra.used != rb.used || ra.used > sizeof(ra.text) ||
+        memcmp(ra.text, rb.text, ra.used) != 0)
+        abort();
+    for (i = j = 0; i < ra.used; i += strlen(ra.text + i) + 1)
+        j++;
+    if (i != ra.used || j > ra.n)
         abort();
     for (i = j = 0; i < sa.n && j < len; j++)
         if (sa.buf[i] == in[j])

@@ -42,7 +42,7 @@ enum mo_wire_tag {
     MO_W_EXE = 4, /* HELLO: the parent's /proc/PPID/exe */
     MO_W_CWD = 5, /* HELLO: getcwd() */
     MO_W_SENDER = 6, /* MAIL: envelope sender: -f, -r, MAIL FROM; else "" */
-    MO_W_RCPTS = 7, /* MAIL: number of recipients; 0: unknown (-t) */
+    MO_W_RCPTS = 7, /* MAIL: number of recipients */
     MO_W_RCPT = 8, /* MAIL, may be repeated: a recipient, the first 64 */
     MO_W_SUBJECT = 9,
     MO_W_MESSAGE_ID = 10,

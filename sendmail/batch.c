@@ -86,6 +86,7 @@ static int judge(const struct mo_conf *conf, struct sm_recorder *r,
     sm_nonce(m.nonce);
     m.sender = sender;
     m.nrcpts = nrcpts;
+    m.nlisted = nrcpts < SM_RCPTS ? nrcpts : SM_RCPTS;
     m.rcpt = rcpt;
     m.subject = h->subject;
     m.message_id = h->message_id;

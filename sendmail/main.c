@@ -93,6 +93,29 @@ static void refused(const struct sm_stamp *stamp, const char *more)
              stamp->reason, more);
 }
 
+/* Whom the mail is for: operands, the message's fields, or both. */
+static void find_rcpts(const struct sm_mode *mode, const struct mo_rcpts *named,
+                       struct sm_mail *mail)
+{
+    static const char *rcpt[SM_RCPTS];
+    unsigned n = 0, i;
+    size_t at;
+
+    mail->rcpt = rcpt;
+    /* Exim takes operands of -t as those who get none of it */
+    if (mode->kind == SM_ARGS || conf.mta != MO_MTA_EXIM) {
+        mail->nrcpts = mode->nrcpts;
+        for (i = 0; i < mode->nrcpts && n < SM_RCPTS; i++)
+            rcpt[n++] = mode->rcpt[i];
+    }
+    mail->nrcpts += named->n;
+    for (at = 0; at < named->used && n < SM_RCPTS; n++) {
+        rcpt[n] = named->text + at;
+        at += strlen(rcpt[n]) + 1;
+    }
+    mail->nlisted = n;
+}
+
 /* one message: read, judged */
 static void read_mail(const struct sm_mode *mode, struct sm_recorder *recorder,
                       struct sm_spool *spool, struct sm_stamp *stamp)
@@ -105,8 +128,7 @@ static void read_mail(const struct sm_mode *mode, struct sm_recorder *recorder,
     memset(&mail, 0, sizeof(mail));
     sm_nonce(mail.nonce);
     mail.sender = mode->sender;
-    mail.nrcpts = mode->kind == SM_ARGS ? mode->nrcpts : 0;
-    mail.rcpt = mode->rcpt;
+    find_rcpts(mode, &spool->rcpts, &mail);
     mail.subject = spool->head.subject;
     mail.message_id = spool->head.message_id;
     mail.size = spool->given;

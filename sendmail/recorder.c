@@ -257,7 +257,7 @@ static void put_mail(struct mo_tlv_out *out, const struct sm_mail *m)
     mo_tlv_put_str(out, MO_W_SUBJECT, m->subject);
     mo_tlv_put_str(out, MO_W_MESSAGE_ID, m->message_id);
     /* an argument may be longer than a packet: what fits */
-    for (i = 0; i < m->nrcpts && i < SM_RCPTS; i++)
+    for (i = 0; i < m->nlisted; i++)
         if (strlen(m->rcpt[i]) < 512)
             mo_tlv_put_str(out, MO_W_RCPT, m->rcpt[i]);
 }

@@ -272,6 +272,7 @@ static int judge(struct proxy *p, struct mo_head *h, struct sm_stamp *s)
     sm_nonce(m.nonce);
     m.sender = p->sender;
     m.nrcpts = p->nrcpts;
+    m.nlisted = p->nrcpts < SM_RCPTS ? p->nrcpts : SM_RCPTS;
     m.rcpt = p->rcpt;
     m.subject = h->subject;
     m.message_id = h->message_id;

@@ -385,6 +385,8 @@ int sm_spool_read(struct sm_spool *s, const struct sm_mode *m,
     s->dots = m->dots;
     mo_head_start(&s->head, header_name);
     s->head.from = m->from;
+    if (m->kind == SM_T)
+        s->head.rcpts = &s->rcpts;
     if (read_message(s, &reading) == 0)
         return 0;
     snprintf(err, errsize, "cannot %s the message: %s; nothing was sent",

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "mo_conf.h"
+#include "mo_head.h"
 #include "mo_header.h"
 #include "mo_wire.h"
 
@@ -40,7 +41,7 @@ struct sm_mode {
     enum sm_dots dots;
     enum mo_from from;
     const char *sender; /* -f, -r; NULL: none given */
-    unsigned nrcpts; /* operands; in SM_T they do not count */
+    unsigned nrcpts; /* operands */
     const char *rcpt[SM_RCPTS];
 };
 
@@ -77,7 +78,8 @@ struct sm_mail {
     unsigned char nonce[MO_NONCE_LEN];
     const char *sender;
     unsigned nrcpts;
-    const char *const *rcpt; /* the first SM_RCPTS */
+    unsigned nlisted; /* of them in rcpt, SM_RCPTS at most */
+    const char *const *rcpt;
     const char *subject, *message_id;
     uint64_t size;
 };
@@ -126,6 +128,7 @@ struct sm_spool {
     off_t start, end; /* the message in fd */
     uint64_t given; /* bytes of the message as it was given */
     struct mo_head head;
+    struct mo_rcpts rcpts; /* with SM_T, those of the fields */
     size_t len; /* bytes in buf not written yet */
     char *buf; /* after room for the field */
     /* private */

@@ -30,6 +30,7 @@ EOT
     my $h = $c->httpd;
     my $script = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n"
         . "env | grep MAILORIGIN\nprintf 'To: secret-rcpt\@example.org\\n"
+        . "Bcc: \"S, B\" <secret-bcc\@example.org>\\n"
         . "Subject: secret-subject\\n\\nb\\n' | $WRAPPER -i secret-rcpt\@example.org\n";
     $h->put($_, $script, 0755) for map { ("on.example:$_", "off.example:$_") }
         map { "${_}m.cgi" } '', 'off/', 'on/', 'asked/', 'asked/part/';
@@ -69,6 +70,12 @@ EOT
     is $r->{subject}, 'secret-subject', "$mpm: Subject, asked for";
     like $r->{recipient_list} // '', qr/secret-rcpt\@example\.org/,
         "$mpm: Recipients, asked for";
+    is $r->{recipients}, 1, "$mpm: and always, how many";
+    $h->put('on.example:asked/t.cgi', $script =~ s/-i secret\S+/-t -i/r, 0755);
+    $r = $ask->('on.example', '/asked/t.cgi')->{record};
+    is $r->{recipient_list}, 'secret-rcpt@example.org, secret-bcc@example.org',
+        "$mpm: Recipients of -t";
+    is $r->{recipients}, 2, "$mpm: how many of -t";
     $r = $ask->('on.example', '/asked/part/m.cgi')->{record};
     is $r->{query}, undef, "$mpm: -Query below";
     is $r->{subject}, 'secret-subject', "$mpm: … takes nothing else away";

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "mo_head.h"
 #include "mo_header.h"
 
 #define ID "AbCdEf0123456_-x"

@@ -490,6 +490,32 @@ sub unrecorded {
     is((run($MAILORIGIN, qw(log --unrecorded /nowhere)))[0], 2, 'no such log');
 }
 
+# Whom -t sends to, as the record has it, is who gets it.
+sub recipients {
+    my ($recorder) = @_;
+    my @cases = (
+        ["To: alice, \"Doe, B\" <bob\@$host> (x, y)\nBcc: carol\n"],
+        ["To: list: alice,\n bob;\nCc: carol\@$host\n"],
+        ["To: alice\nResent-To: bob, alice\nCc: carol\n"],
+        ["To: alice\n", 'bob'],
+    );
+    my @recorded;
+    for my $i (0 .. $#cases) {
+        my ($head, @args) = @{$cases[$i]};
+        call('carol', '/usr/sbin/sendmail', 'sendmail',
+            "${head}Subject: whom$i\n\nx\n", '-t', '-i', @args);
+        push @recorded, ($recorder->records)[-1]{recipients};
+        # (a mailbox that another delivery has locked would defer it)
+        wait_for(\&mta_idle, 'an empty queue', 60);
+    }
+    my @got = map { my $u = $_; map { /^Subject: whom(\d)$/m } mailbox($u) }
+        @users;
+    for my $i (0 .. $#cases) {
+        is $recorded[$i], scalar(grep { $_ == $i } @got),
+            "-t, recipients: @{$cases[$i]}" =~ s/\s+/ /gr;
+    }
+}
+
 sub mta_test {
     my ($which) = @_;
     mta_start($which);
@@ -524,6 +550,7 @@ sub mta_test {
     like $out, qr/"uid":"?@{[scalar getpwnam 'carol']}\b/, 'and who it was';
 
     unrecorded();
+    recipients($recorder);
 
     # the server is down, and is started by us
     mta_stop();

@@ -44,6 +44,9 @@ our @EXPORT = qw($SRC $BUILD $PREFIX $SAN $ETC $RUN $STATE $LOG $MAILORIGIN
 my @scratch;
 my $owner = $$;
 
+# tests send these; who starts us in the background may have them ignored
+$SIG{$_} = 'DEFAULT' for qw(INT QUIT TERM HUP PIPE CHLD);
+
 sub bail {
     print "Bail out!  $_[0]\n";
     exit 255;
