@@ -5,6 +5,9 @@
  *
  * A mail that is refused refuses the batch, since there is no way to tell
  * which one it was: nothing of it is sent.
+ *
+ * QUIT ends the batch: what follows is not read, as Exim would not read it.
+ * Other commands that end it for Exim, being wrong, are left to Exim.
  */
 #include "wrapper.h"
 
@@ -99,14 +102,18 @@ static int judge(const struct mo_conf *conf, struct sm_recorder *r,
     return 0;
 }
 
-/* After DATA, to the dot's line; crlf: the command's line ended so. */
+/*
+ * After DATA, to the dot's line; crlf: the command's line ended so.  Where a
+ * mail's first line ends with CR LF, Exim takes only CR LF, a dot, CR LF for
+ * its end, and else LF too, before and after the dot.
+ */
 static int message(const struct mo_conf *conf, const struct sm_mode *m,
                    struct sm_recorder *r, struct sm_spool *s, int crlf,
                    struct sm_stamp *stamp)
 {
     static struct mo_head h;
     struct sm_data d = {0, 0, 0};
-    int judged = 0, rv;
+    int judged = 0, strict = -1, rv;
 
     mo_head_start(&h, conf->header);
     h.from = m->from;
@@ -115,10 +122,16 @@ static int message(const struct mo_conf *conf, const struct sm_mode *m,
     head_len = 0;
     for (;;) {
         struct sm_data_end end;
+        char last = d.last;
         size_t n = sm_data_scan(&d, in + pos, have - pos, &end), used = 0;
+        const char *nl = memchr(in + pos, '\n', n);
         int over = 0;
 
-        if (end.len && crlf && end.loose) { /* text, among lines of CR LF */
+        if (strict < 0 && nl)
+            strict = (nl > in + pos ? nl[-1] : last) == '\r';
+        if (strict < 0 && end.len) /* our field will be the first line */
+            h.crlf = end.len == 3;
+        if (end.len && strict == 1 && end.loose) { /* text */
             n += end.len;
             d.lf = end.len == 2;
             d.in_line = 0;
@@ -202,6 +215,8 @@ int sm_batch_read(const struct mo_conf *conf, const struct sm_mode *m,
         if (put(s, line, len) < 0)
             return -1;
         pos += len;
+        if (cmd == SM_CMD_QUIT && whole)
+            return 0;
         if (cmd != SM_CMD_DATA || !whole)
             continue;
         rv = message(conf, m, r, s, crlf, stamp);

@@ -13,6 +13,7 @@ static const struct {
     {"HELO", SM_CMD_HELO}, {"EHLO", SM_CMD_HELO}, {"LHLO", SM_CMD_HELO},
     {"MAIL", SM_CMD_MAIL}, {"RCPT", SM_CMD_RCPT}, {"DATA", SM_CMD_DATA},
     {"RSET", SM_CMD_RSET}, {"BDAT", SM_CMD_BDAT}, {"STARTTLS", SM_CMD_STARTTLS},
+    {"QUIT", SM_CMD_QUIT},
 };
 
 /* Keywords that would let a message past us: in chunks, or encrypted. */
@@ -23,16 +24,17 @@ static int is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+/* what ends a command's word for one server or another */
 static int is_space(char c)
 {
-    return is_blank(c) || c == '\r' || c == '\n';
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '\0';
 }
 
 enum sm_cmd sm_smtp_command(const char *line, size_t len)
 {
     size_t i, n = 0;
 
-    while (len && is_blank(*line)) {
+    while (len && is_space(*line)) {
         line++;
         len--;
     }
@@ -72,9 +74,9 @@ unsigned long long sm_smtp_bdat(const char *line, size_t len)
     unsigned long long n = 0;
     size_t i = 0;
 
-    while (i < len && is_blank(line[i]))
+    while (i < len && is_space(line[i]))
         i++;
-    for (i += 4; i < len && is_blank(line[i]);)
+    for (i += 4; i < len && is_space(line[i]);)
         i++;
     for (; i < len && line[i] >= '0' && line[i] <= '9'; i++) {
         if (n > (1ULL << 62) / 10)

@@ -15,7 +15,8 @@ enum sm_cmd {
     SM_CMD_DATA,
     SM_CMD_RSET,
     SM_CMD_BDAT,
-    SM_CMD_STARTTLS
+    SM_CMD_STARTTLS,
+    SM_CMD_QUIT
 };
 /* line[0..len) ends with its "\n" */
 enum sm_cmd sm_smtp_command(const char *line, size_t len);

@@ -532,7 +532,7 @@ static int command(struct proxy *p, size_t n)
     if (exchange(p, line, n) < 0)
         return -1;
     ok = p->last_code >= 200 && p->last_code < 300;
-    if (cmd == SM_CMD_DATA && p->last_code == 354)
+    if (p->last_code == 354) /* whatever we took the command for */
         return message(p);
     if (ok && cmd == SM_CMD_MAIL) {
         forget_mail(p);

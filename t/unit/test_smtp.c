@@ -24,13 +24,16 @@ static void test_commands(void **state)
     assert_int_equal(sm_smtp_command(L("Mail From:<>\r\n")), SM_CMD_MAIL);
     assert_int_equal(sm_smtp_command(L(" \tdata\r\n")), SM_CMD_DATA);
     assert_int_equal(sm_smtp_command(L("DATA")), SM_CMD_DATA);
+    assert_int_equal(sm_smtp_command(L("DATA\v\f\n")), SM_CMD_DATA);
     assert_int_equal(sm_smtp_command(L("DATAX\r\n")), SM_CMD_OTHER);
     assert_int_equal(sm_smtp_command(L("DAT\r\n")), SM_CMD_OTHER);
     assert_int_equal(sm_smtp_command(L("\r\n")), SM_CMD_OTHER);
     assert_int_equal(sm_smtp_command(L("")), SM_CMD_OTHER);
     assert_int_equal(sm_smtp_command(L("BDAT 5 LAST\r\n")), SM_CMD_BDAT);
     assert_int_equal(sm_smtp_command(L("STARTTLS\n")), SM_CMD_STARTTLS);
+    assert_int_equal(sm_smtp_command(L("\vSTARTTLS\0x\n")), SM_CMD_STARTTLS);
     assert_int_equal(sm_smtp_command(L("RSET\r\n")), SM_CMD_RSET);
+    assert_int_equal(sm_smtp_command(L("quit\n")), SM_CMD_QUIT);
     assert_int_equal(sm_smtp_bdat(L("BDAT 5 LAST\r\n")), 5);
     assert_int_equal(sm_smtp_bdat(L(" bdat   070\r\n")), 70);
     assert_int_equal(sm_smtp_bdat(L("BDAT\r\n")), 0);
