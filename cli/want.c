@@ -77,11 +77,8 @@ int want_is_not(const struct cli_want *w, const char *p, const char *end)
     if (w->nuri == 0 || (size_t)(end - p) < w->nmethod + w->nuri + 2) {
         return 0;
     }
-    if (memcmp(p, w->method, w->nmethod) != 0) {
+    if (memcmp(p, w->method, w->nmethod) != 0 || uri[-1] != ' ') {
         return 1;
-    }
-    if (uri[-1] != ' ') {
-        return uri[-1] != '\\'; /* a tab, where HttpProtocolOptions lets it */
     }
     /* "GET http://host/path" is compared as a whole */
     return *uri == '/' && (memcmp(uri, w->uri, w->nuri) != 0 ||
@@ -243,6 +240,26 @@ static void escape(const char *s, char *out, size_t size)
     out[n] = '\0';
 }
 
+/* A byte that is no UTF-8 is a character of that number in a record. */
+static int same_bytes(const char *rec, const char *have, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n && *rec; i++, rec++) {
+        unsigned char a = (unsigned char)rec[0], b = (unsigned char)rec[1];
+
+        if (*rec == have[i]) {
+            continue;
+        }
+        if ((a & 0xFE) != 0xC2 || (b & 0xC0) != 0x80 ||
+            (unsigned char)have[i] != (unsigned char)(a << 6 | (b & 0x3F))) {
+            return 0;
+        }
+        rec++;
+    }
+    return i == n && *rec == '\0';
+}
+
 /* Is have the path that the record shows, cut in its middle or not? */
 static int path_is(const struct cli_want *w, const char *have, size_t n)
 {
@@ -250,7 +267,7 @@ static int path_is(const struct cli_want *w, const char *have, size_t n)
     size_t head, tail;
 
     if (dots == NULL) {
-        return strlen(w->uri) == n && memcmp(w->uri, have, n) == 0;
+        return same_bytes(w->uri, have, n);
     }
     head = (size_t)(dots - w->uri);
     tail = strlen(dots + 3);
@@ -356,7 +373,7 @@ static int made_is(const struct cli_want *w, struct want_line *line)
 {
     const struct log_text *part = line->l->part;
     struct log_text q = part[LOG_QUERY], h = part[LOG_PROTOCOL], all;
-    char text[8192], uri[4096];
+    char text[40960], uri[4096]; /* a query of 8190 bytes, each \xhh */
     size_t n;
 
     escape(w->uri, uri, sizeof(uri));

@@ -118,6 +118,8 @@ size_t rec_record(struct rec *r, const struct rec_session *s,
         rec.value[MO_F_SCRIPT] = o->script;
         rec.value[MO_F_HANDLER] = o->handler;
         rec.value[MO_F_USER] = o->user;
+        if (o->cut)
+            rec.value[MO_F_TRUNCATED] = "true";
     }
     rec_decimal(s->uid, uid);
     rec_decimal(s->gid, gid);

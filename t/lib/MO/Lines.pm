@@ -11,9 +11,10 @@
 #   $l->line(NAME, CASE)          its lines in the log of that format, by what
 #       httpd wrote beside them: %{X-Case}i
 #   $l->settle                    until each log has the line of each mail
-#   $l->check(WHAT [, twins => {CASE => [CASES]}, doubt => {NAME => CASE}])
+#   $l->check(WHAT [, twins => {CASE => [CASES]}, doubt => {NAME => [CASE]}])
 #       each mail's line by `log --access`, in each format; twins are equal
-#       requests of one second, of doubt is what a line shows too little of
+#       requests of one second; what a line shows too little of may be
+#       ambiguous without one
 # A script that is asked for sends its mail by $l->script: its subject is the
 # request's X-Case.
 package MO::Lines;
@@ -27,7 +28,7 @@ use Test::More ();
 
 my $common = '%h %l %u %t "%r" %>s %O';
 my $combined = "$common \"%{Referer}i\" \"%{User-Agent}i\"";
-# how well it tells requests apart: by id, by second, or finer
+# how well it tells requests apart: by id, by second, finer, or as it happens
 our %format = (
     common => [$common, 'second'],
     combined => [$combined, 'second'],
@@ -46,7 +47,7 @@ our %format = (
     begin_end => ['%h %l %u %t "%r" %>s %{end:%H:%M:%S}t.%{end:usec_frac}t', 'second'],
     end_first => ['[%{end:%d/%b/%Y:%T %z}t] [%{begin:%d/%b/%Y:%T %z}t] %h "%r" %>s',
         'second'],
-    end_micro => ['%{end:usec}t %D %h "%r" %>s', 'fine'],
+    end_micro => ['%{end:usec}t %D %h "%r" %>s', 'near'],
     end_clf => ['%h %l %u %{end}t "%r" %>s %b %D', 'second'],
     json => ['{"time":"%{%Y-%m-%dT%H:%M:%S%z}t","remote_addr":"%a",'
         . '"request":"%r","status":%>s,"referer":"%{Referer}i",'
@@ -131,11 +132,17 @@ sub line {
         slurp("$self->{logs}/who/$name.log") // '';
 }
 
+# the cases of records; what had no header has none
+sub names {
+    my ($self, @r) = @_;
+    return grep {defined && $_ ne 'none'} map {$_->{subject}} @r;
+}
+
 sub settle {
     my ($self) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my %need;
-    $need{$_->{subject}} = 1 for grep {defined $_->{subject}} $self->recorder->records;
+    $need{$_} = 1 for $self->names($self->recorder->records);
     for my $name (@{$self->{names}}) {
         for my $case (sort keys %need) {
             wait_for(sub {$self->line($name, $case)}, "a $name line of $case");
@@ -158,18 +165,39 @@ sub found {
     return map {JSON::PP->new->utf8->decode($_)} split /\n/, $out;
 }
 
+sub traced {
+    my ($self, @arg) = @_;
+    my ($status, $out, $err) = run($MAILORIGIN, qw(trace --json), @arg);
+    Test::More::diag("trace @arg: $status $err") if $status > 1;
+    return map {JSON::PP->new->utf8->decode($_)} split /\n/, $out;
+}
+
+# the end, so that another can begin
+sub done {
+    my ($self) = @_;
+    $self->httpd->stop;
+    $self->recorder->stop;
+    unlink "$LOG/mail.log";
+}
+
 # what each record of this list should have, in that format
 sub is_right {
     my ($self, $name, $what, $o, @o) = @_;
     my $class = $format{$name}[1];
     my $n = 0;
-    for my $r (grep {defined $_->{subject}} @o) {
+    for my $r (grep {$self->names($_)} @o) {
         my $case = $r->{subject};
         my @line = map {$self->line($name, $_)} $case,
             $class eq 'second' ? @{$o->{twins}{$case} // []} : ();
         my $match = $class eq 'exact' ? 'exact'
-            : @line > 1 || ($o->{doubt}{$name} // '') eq $case ? 'ambiguous' : 'unique';
+            : @line > 1 ? 'ambiguous' : 'unique';
+        $match = $r->{access_match} # but none
+            if grep {$_ eq $case} @{$o->{doubt}{$name} // []};
         $n++;
+        if ($class eq 'near' && $r->{access_match} eq 'ambiguous') {
+            ($match, @line) = ('ambiguous', @line,
+                map {$self->line($name, $_)} @{$o->{twins}{$case} // []});
+        }
         next if $r->{access_match} eq $match
             and join("\n", sort @line) eq join "\n", sort @{$r->{access_lines}};
         $self->{wrong}{"$what, $name: $case"} = "want $match\n  " . join("\n  ", @line)
