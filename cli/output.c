@@ -45,17 +45,19 @@ static size_t printable(const unsigned char *s, size_t n)
 void cli_print_safe(FILE *f, const char *s, size_t len)
 {
     const unsigned char *p = (const unsigned char *)s;
-    size_t i = 0, n;
+    size_t i = 0, done = 0, n;
 
     while (i < len) {
         n = printable(p + i, len - i);
-        if (n == 0) {
-            fprintf(f, "\\x%02x", p[i++]);
+        if (n > 0) {
+            i += n;
             continue;
         }
-        fwrite(p + i, 1, n, f);
-        i += n;
+        fwrite(p + done, 1, i - done, f);
+        fprintf(f, "\\x%02x", p[i++]);
+        done = i;
     }
+    fwrite(p + done, 1, i - done, f);
 }
 
 void cli_print_quoted(FILE *f, const char *v)

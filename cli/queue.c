@@ -26,7 +26,9 @@ void queue_src_mem(struct queue_src *s, const void *data, size_t len)
     s->size = len;
 }
 
-int queue_src_fd(struct queue_src *s, int fd, unsigned char *window)
+/* an open file, of which window holds the first len bytes already */
+static int src_fd(struct queue_src *s, int fd, unsigned char *window,
+                  size_t len)
 {
     struct stat st;
 
@@ -40,8 +42,8 @@ int queue_src_fd(struct queue_src *s, int fd, unsigned char *window)
     s->fd = fd;
     s->window = window;
     s->data = window;
+    s->len = len;
     s->size = (uint64_t)st.st_size;
-    s->mode = st.st_mode;
     return 0;
 }
 
@@ -49,16 +51,33 @@ int queue_src_fd(struct queue_src *s, int fd, unsigned char *window)
  * it; later ones fill the window. */
 #define FIRST_READ 8192
 
-static void load(struct queue_src *s, uint64_t off, size_t want)
+/* An open file whose begin is wanted.  A read that is short had all of it
+ * (what is no regular file can't be read at an offset, or goes on). */
+static int src_begin(struct queue_src *s, int fd, unsigned char *window)
 {
-    size_t goal = s->len || off ? QUEUE_WINDOW : FIRST_READ;
+    ssize_t n;
+
+    do
+        n = pread(fd, window, FIRST_READ, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        if (errno == EISDIR || errno == ESPIPE)
+            errno = EINVAL;
+        return -1;
+    }
+    if (n == FIRST_READ)
+        return src_fd(s, fd, window, FIRST_READ);
+    queue_src_mem(s, window, (size_t)n);
+    return 0;
+}
+
+static void load(struct queue_src *s, uint64_t off)
+{
     size_t have = 0;
 
-    if (want > goal)
-        goal = QUEUE_WINDOW;
-    while (have < goal) {
-        ssize_t n =
-            pread(s->fd, s->window + have, goal - have, (off_t)(off + have));
+    while (have < QUEUE_WINDOW) {
+        ssize_t n = pread(s->fd, s->window + have, QUEUE_WINDOW - have,
+                          (off_t)(off + have));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -80,7 +99,7 @@ const unsigned char *queue_src_at(struct queue_src *s, uint64_t off,
     if (s->fd >= 0 &&
         (off < s->base || off >= s->base + s->len ||
          (s->base + s->len - off < want && s->base + s->len < s->size)))
-        load(s, off, want);
+        load(s, off);
     if (off < s->base || off >= s->base + s->len)
         return NULL;
     *avail = (size_t)(s->base + s->len - off);
@@ -367,26 +386,32 @@ int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size)
     return 0;
 }
 
-int queue_read(struct queue *q, const char *path, const char *queue,
-               struct queue_mail *m)
+/* dir and name: where path is opened */
+static int read_at(struct queue *q, int dir, const char *name, const char *path,
+                   const char *queue, struct queue_mail *m)
 {
     static __thread unsigned char window[2][QUEUE_WINDOW];
     struct queue_src src, data, *d = NULL;
     char dpath[sizeof m->path];
-    int fd, dfd = -1, rc = -1;
+    int fd, dfd = -1, rc = -1, saved;
     int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    size_t n = strlen(path);
 
-    fd = open(path, flags);
+    if (n >= sizeof m->path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = openat(dir, name, flags);
     if (fd < 0)
         return -1;
-    snprintf(m->path, sizeof m->path, "%s", path);
+    memcpy(m->path, path, n + 1);
     m->queue = queue;
-    if (queue_src_fd(&src, fd, window[0]) < 0)
+    if (src_begin(&src, fd, window[0]) < 0)
         goto out;
     if (q->mta != MO_MTA_POSTFIX &&
         queue_data_path(q->mta, path, dpath, sizeof dpath) == 0 &&
         (dfd = open(dpath, flags)) >= 0 &&
-        queue_src_fd(&data, dfd, window[1]) == 0)
+        src_fd(&data, dfd, window[1], 0) == 0)
         d = &data;
     switch (q->mta) {
     case MO_MTA_POSTFIX:
@@ -404,34 +429,37 @@ int queue_read(struct queue *q, const char *path, const char *queue,
     if (rc < 0)
         errno = EINVAL;
 out:
+    saved = errno;
     if (dfd >= 0)
         close(dfd);
-    rc = rc < 0 ? -1 : 0;
-    {
-        int e = errno;
-        close(fd);
-        errno = e;
-    }
-    return rc;
+    close(fd);
+    errno = saved;
+    return rc < 0 ? -1 : 0;
 }
 
-int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
-                const char *queue, const char *id, int held, queue_fn *fn,
-                void *arg)
+int queue_read(struct queue *q, const char *path, const char *queue,
+               struct queue_mail *m)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* st and fn */
+    return read_at(q, AT_FDCWD, path, path, queue, m);
+}
+
+int queue_visit(struct queue *q, struct queue_stats *st,
+                const struct queue_file *file, queue_fn *fn, void *arg)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of st */
     static __thread struct queue_mail m;
     int e, rc = 0;
 
     queue_mail_init(&m, q->mta);
-    snprintf(m.id, sizeof m.id, "%s", id);
-    e = queue_read(q, path, queue, &m) < 0 ? errno : 0;
+    snprintf(m.id, sizeof m.id, "%s", file->id);
+    e = read_at(q, file->dir, file->name, file->path, file->queue, &m) < 0
+            ? errno
+            : 0;
     pthread_mutex_lock(&lock);
     if (!e) {
-        m.half_held = q->mta == MO_MTA_SENDMAIL && m.held && !held;
-        m.held |= held;
+        m.half_held = q->mta == MO_MTA_SENDMAIL && m.held && !file->held;
+        m.held |= file->held;
         st->seen++;
-        rc = fn(arg, &m);
     }
     else if (e == ENOENT) {
         st->gone++;
@@ -443,12 +471,12 @@ int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
         else
             st->unreadable++;
         if (!st->first_bad[0])
-            snprintf(st->first_bad, sizeof st->first_bad, "%.180s: %s", path,
-                     e == EINVAL ? "not understood as a queue file"
-                                 : strerror(e));
+            snprintf(
+                st->first_bad, sizeof st->first_bad, "%.180s: %s", file->path,
+                e == EINVAL ? "not understood as a queue file" : strerror(e));
     }
     pthread_mutex_unlock(&lock);
-    return rc;
+    return e ? rc : fn(arg, &m);
 }
 
 int queue_scan(struct queue *q, struct queue_stats *st, queue_fn *fn, void *arg)

@@ -28,12 +28,9 @@ struct queue_src {
     uint64_t base; /* where data begins in the file */
     size_t len; /* bytes in data */
     uint64_t size; /* of the file */
-    unsigned mode; /* of the file */
     unsigned char *window; /* QUEUE_WINDOW bytes, for fd */
 };
 void queue_src_mem(struct queue_src *s, const void *data, size_t len);
-/* window: QUEUE_WINDOW bytes of the caller's; 0, or -1 with errno */
-int queue_src_fd(struct queue_src *s, int fd, unsigned char *window);
 /* Bytes at off: *avail of them, want at least where the file has them and
  * want <= QUEUE_WINDOW; NULL past the end. */
 const unsigned char *queue_src_at(struct queue_src *s, uint64_t off,
@@ -115,7 +112,7 @@ struct queue_stats {
     unsigned long seen, gone, bad, unreadable;
     char first_bad[256]; /* path and why */
 };
-/* 0 goes on, 1 stops */
+/* 0 goes on, 1 stops; several threads may call it at once */
 typedef int queue_fn(void *arg, struct queue_mail *m);
 
 int queue_postfix_scan(struct queue *q, struct queue_stats *st, queue_fn *fn,
@@ -144,10 +141,16 @@ int queue_seen_add(struct queue_seen **set, const char *id);
 int queue_seen_has(struct queue_seen *set, const char *id);
 void queue_seen_free(struct queue_seen **set);
 /* Reads one file and calls fn; counts what goes wrong; fn's answer, or
- * QUEUE_GONE.  Threads may read at once, fn is called by one at a time. */
+ * QUEUE_GONE. */
+struct queue_file {
+    const char *path;
+    int dir; /* where name is opened: an open folder, or AT_FDCWD */
+    const char *name;
+    const char *queue, *id;
+    int held; /* by where it lies */
+};
 #define QUEUE_GONE (-1)
-int queue_visit(struct queue *q, struct queue_stats *st, const char *path,
-                const char *queue, const char *id, int held, queue_fn *fn,
-                void *arg);
+int queue_visit(struct queue *q, struct queue_stats *st,
+                const struct queue_file *file, queue_fn *fn, void *arg);
 
 #endif

@@ -12,11 +12,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include <sodium.h>
 #include <uthash.h>
 
 #include "mo_msg.h"
@@ -46,14 +48,11 @@ static const char *time_text(char out[32], uint64_t us)
 
 static const char *hash_text(struct texts *t, const struct mo_origin *o)
 {
-    char *p = t->hash;
-    int i;
+    char *hash = t->hash + 2 * MO_KEYID_LEN + 1;
 
-    for (i = 0; i < MO_KEYID_LEN; i++)
-        p += sprintf(p, "%02x", o->keyid[i]);
-    *p++ = ':';
-    for (i = 0; i < MO_HASH_LEN; i++)
-        p += sprintf(p, "%02x", o->hash[i]);
+    sodium_bin2hex(t->hash, 2 * MO_KEYID_LEN + 1, o->keyid, MO_KEYID_LEN);
+    hash[-1] = ':';
+    sodium_bin2hex(hash, 2 * MO_HASH_LEN + 1, o->hash, MO_HASH_LEN);
     return t->hash;
 }
 
@@ -210,6 +209,7 @@ struct find {
     struct cli *c;
     const struct pick_options *o;
     struct picks *ps;
+    unsigned long seen;
 };
 
 static void pick_free(struct pick *p)
@@ -288,28 +288,16 @@ static int id_wanted(const struct pick_options *o, const char *id)
     return !o->nids;
 }
 
-static int add(void *arg, struct queue_mail *m)
+/* One at a time: what was learned of a mail whose id is wanted. */
+static void take(struct find *f, const struct queue_mail *m,
+                 enum pick_stamp kind, const struct mo_record *rec)
 {
-    struct find *f = arg;
     struct picks *ps = f->ps;
-    struct mo_record rec;
-    struct mo_origin o;
-    struct texts texts;
     struct pick *p;
-    enum pick_stamp kind;
     int fits;
 
-    if (f->c->progress && ps->st.seen % 256 == 0)
-        cli_progress(f->c, "queue", ps->st.seen, 0);
-    if (!id_wanted(f->o, m->id)) {
-        ps->others++;
-        return 0;
-    }
-    kind = open_stamp(f->c, m, &o);
-    memset(&rec, 0, sizeof rec);
     if (kind == PICK_OPEN || kind == PICK_TOKEN) {
-        origin_record(&o, kind, m, &texts, &rec);
-        fits = match(f->c, &rec);
+        fits = match(f->c, rec);
     }
     else {
         /* nothing is known of it: only a list of all has it */
@@ -318,20 +306,45 @@ static int add(void *arg, struct queue_mail *m)
             ps->unknown++;
     }
     if (fits && !f->o->claims &&
-        mo_verdict_find(rec.value[MO_F_VERDICT] ? rec.value[MO_F_VERDICT]
-                                                : "") == MO_V_CLAIMED) {
+        mo_verdict_find(rec->value[MO_F_VERDICT] ? rec->value[MO_F_VERDICT]
+                                                 : "") == MO_V_CLAIMED) {
         ps->claims++;
         fits = 0;
     }
     if (!fits) {
         ps->others++;
-        return 0;
+        return;
     }
     ps->p = cli_grown(ps->p, ps->n, &ps->cap, sizeof *ps->p);
-    p = pick_new(m, &rec);
+    p = pick_new(m, rec);
     p->stamp = kind;
     p->unsure = fits < 0;
     ps->p[ps->n++] = p;
+}
+
+static int add(void *arg, struct queue_mail *m)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of f->ps */
+    struct find *f = arg;
+    struct mo_record rec;
+    struct mo_origin o;
+    struct texts texts;
+    enum pick_stamp kind = PICK_NO_STAMP;
+    int wanted = id_wanted(f->o, m->id);
+
+    memset(&rec, 0, sizeof rec);
+    if (wanted)
+        kind = open_stamp(f->c, m, &o);
+    if (kind == PICK_OPEN || kind == PICK_TOKEN)
+        origin_record(&o, kind, m, &texts, &rec);
+    pthread_mutex_lock(&lock);
+    if (f->c->progress && ++f->seen % 256 == 0)
+        cli_progress(f->c, "queue", f->seen, 0);
+    if (wanted)
+        take(f, m, kind, &rec);
+    else
+        f->ps->others++;
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -488,7 +501,7 @@ int picks_find(struct cli *c, const struct pick_options *o, struct queue *q,
     int rc;
 
     memset(ps, 0, sizeof *ps);
-    f = (struct find){c, o, ps};
+    f = (struct find){c, o, ps, 0};
     rc = queue_scan(q, &ps->st, add, &f);
     cli_progress_end(c);
     if (rc < 0) {

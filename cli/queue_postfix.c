@@ -16,6 +16,9 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,17 +201,19 @@ struct walk {
     int opened;
 };
 
-/* The files of a folder, which threads take one by one. */
+/* The files of a queue, which threads take one by one. */
 #define THREADS 2
 #define WORTH 100 /* files, for a second thread */
 struct batch {
     struct walk *w;
-    const char *path;
+    const char *path; /* the queue's folder */
+    int dir;
     struct entry {
-        char id[QUEUE_ID_MAX];
+        size_t id; /* where it begins in name */
         int gone;
-    } * entry;
-    size_t n;
+        char name[]; /* as it stands there, "3/3A20A3" */
+    } * *entry;
+    size_t n, cap;
     _Atomic size_t next;
     _Atomic int stop;
 };
@@ -217,18 +222,21 @@ static void *visit(void *arg)
 {
     struct batch *b = arg;
     struct walk *w = b->w;
-    int held = strcmp(w->queue, "hold") == 0, rc;
     char path[1024];
-    size_t i;
+    struct queue_file file = {.path = path, .dir = b->dir, .queue = w->queue};
+    size_t i, n = strlen(b->path);
+    int rc;
 
+    file.held = strcmp(w->queue, "hold") == 0;
+    memcpy(path, b->path, n);
+    path[n++] = '/';
     while (!b->stop && (i = b->next++) < b->n) {
-        struct entry *e = &b->entry[i];
+        struct entry *e = b->entry[i];
 
-        if (snprintf(path, sizeof path, "%s/%s", b->path, e->id) >=
-            (int)sizeof path)
-            continue;
-        rc = queue_visit(w->q, w->st, path, w->queue, e->id, held, w->fn,
-                         w->arg);
+        memcpy(path + n, e->name, strlen(e->name) + 1);
+        file.name = e->name;
+        file.id = e->name + e->id;
+        rc = queue_visit(w->q, w->st, &file, w->fn, w->arg);
         e->gone = rc == QUEUE_GONE;
         if (rc > 0)
             b->stop = 1;
@@ -236,12 +244,12 @@ static void *visit(void *arg)
     return NULL;
 }
 
-static int visit_all(struct batch *b)
+static void visit_all(struct batch *b)
 {
     pthread_t thread[THREADS];
     int n = 0;
-    size_t i;
 
+    mallopt(M_ARENA_MAX, 1); /* they rarely allocate at once */
     while (n < THREADS - 1 && b->n >= WORTH &&
            sysconf(_SC_NPROCESSORS_ONLN) > 1 &&
            pthread_create(&thread[n], NULL, visit, b) == 0)
@@ -249,70 +257,85 @@ static int visit_all(struct batch *b)
     visit(b);
     while (n > 0)
         pthread_join(thread[--n], NULL);
-    /* one that went on into another queue meanwhile is looked for there */
-    for (i = 0; i < b->n; i++)
-        if (!b->entry[i].gone)
-            queue_seen_add(&b->w->seen, b->entry[i].id);
-    free(b->entry);
-    return b->stop;
 }
 
-static int add(struct batch *b, const char *id)
+static struct entry *entry_new(const char *name, size_t id)
 {
-    size_t n;
+    size_t n = strlen(name) + 1;
+    struct entry *e = malloc(sizeof *e + n);
 
-    if ((b->n & (b->n - 1)) == 0) { /* 0, 1, 2, 4 …: it is full */
-        size_t cap = b->n ? 2 * b->n : 1;
-        void *more = realloc(b->entry, cap * sizeof *b->entry);
-
-        if (!more)
-            return -1;
-        b->entry = more;
-    }
-    /* queue_id_ok() minded its length */
-    n = strnlen(id, QUEUE_ID_MAX - 1);
-    memcpy(b->entry[b->n].id, id, n);
-    b->entry[b->n].id[n] = 0;
-    b->entry[b->n++].gone = 0;
-    return 0;
+    if (!e)
+        mo_fatal(CLI_TROUBLE, "out of memory");
+    e->id = id;
+    e->gone = 0;
+    memcpy(e->name, name, n);
+    return e;
 }
 
-static int folder(struct walk *w, const char *path, int depth)
+/* The names in the folder sub of b's, "": itself, and in those below it. */
+static void list(struct batch *b, const char *sub, int depth)
 {
-    struct batch b = {.w = w, .path = path};
-    DIR *d = opendir(path);
+    /* being written: it isn't in the queue yet */
+    int half = strcmp(b->w->queue, "incoming") == 0 ||
+               strcmp(b->w->queue, "maildrop") == 0;
+    int fd =
+        openat(b->dir, *sub ? sub : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
-    int rc = 0;
 
-    if (!d)
-        return 0;
-    w->opened++;
-    while (rc == 0 && (e = readdir(d)) != NULL) {
-        char sub[1024];
-        size_t n = strlen(e->d_name);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((e = readdir(d)) != NULL) {
+        char name[NAME_MAX + 32];
         struct stat st;
+        size_t n = strlen(sub);
 
-        if (e->d_name[0] == '.' || snprintf(sub, sizeof sub, "%s/%s", path,
-                                            e->d_name) >= (int)sizeof sub)
+        if (e->d_name[0] == '.')
             continue;
-        if (n == 1 && depth < 8) {
-            rc = folder(w, sub, depth + 1);
+        memcpy(name, sub, n);
+        memcpy(name + n, e->d_name, strlen(e->d_name) + 1);
+        if (!e->d_name[1]) {
+            if (depth < 8) {
+                strcat(name, "/");
+                list(b, name, depth + 1);
+            }
             continue;
         }
         if (!queue_id_ok(MO_MTA_POSTFIX, e->d_name) ||
-            queue_seen_has(w->seen, e->d_name))
+            queue_seen_has(b->w->seen, e->d_name))
             continue;
-        /* being written: it isn't in the queue yet */
-        if (strcmp(w->queue, "incoming") == 0 ||
-            strcmp(w->queue, "maildrop") == 0) {
-            if (lstat(sub, &st) < 0 || !(st.st_mode & S_IXUSR))
-                continue;
-        }
-        if (add(&b, e->d_name) < 0)
-            mo_fatal(CLI_TROUBLE, "out of memory");
+        if (half && (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                     !(st.st_mode & S_IXUSR)))
+            continue;
+        b->entry = cli_grown(b->entry, b->n, &b->cap, sizeof *b->entry);
+        b->entry[b->n++] = entry_new(name, n);
     }
     closedir(d);
-    return visit_all(&b) || rc;
+}
+
+static int folder(struct walk *w, const char *path)
+{
+    struct batch b = {.w = w, .path = path};
+    size_t i;
+
+    b.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b.dir < 0)
+        return 0;
+    w->opened++;
+    list(&b, "", 0);
+    visit_all(&b);
+    close(b.dir);
+    for (i = 0; i < b.n; i++) {
+        /* one that went on into another queue meanwhile is looked for there */
+        if (!b.entry[i]->gone)
+            queue_seen_add(&w->seen, b.entry[i]->name + b.entry[i]->id);
+        free(b.entry[i]);
+    }
+    free(b.entry);
+    return b.stop;
 }
 
 int queue_postfix_scan(struct queue *q, struct queue_stats *st, queue_fn *fn,
@@ -332,7 +355,7 @@ int queue_postfix_scan(struct queue *q, struct queue_stats *st, queue_fn *fn,
 
         w.queue = queues[i];
         snprintf(path, sizeof path, "%s/%s", q->dir[0], queues[i]);
-        rc = folder(&w, path, 0);
+        rc = folder(&w, path);
     }
     queue_seen_free(&w.seen);
     if (!w.opened) {

@@ -176,9 +176,11 @@ static int folder(struct walk *w, const char *path, int depth)
         if ((name[0] != 'q' && !held) || name[1] != 'f' ||
             !queue_id_ok(MO_MTA_SENDMAIL, name + 2))
             continue;
-        if (queue_seen_add(&w->seen, sub))
-            rc = queue_visit(w->q, w->st, sub, w->queue, name + 2, held, w->fn,
-                             w->arg);
+        if (queue_seen_add(&w->seen, sub)) {
+            const struct queue_file file = {sub,      dirfd(d), name,
+                                            w->queue, name + 2, held};
+            rc = queue_visit(w->q, w->st, &file, w->fn, w->arg);
+        }
     }
     closedir(d);
     return rc > 0;

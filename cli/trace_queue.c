@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,9 +55,8 @@ static char *text_or_null(const char *s)
     return *s ? strdup(s) : NULL;
 }
 
-static int on_mail(void *arg, struct queue_mail *m)
+static int take(struct in_queue *s, const struct queue_mail *m)
 {
-    struct in_queue *s = arg;
     struct cli_case *k;
     char name[QUEUE_ID_MAX + 64], mid[sizeof(m->message_id)];
     const char *p = m->message_id;
@@ -89,6 +89,17 @@ static int on_mail(void *arg, struct queue_mail *m)
         k->return_path = text_or_null(m->sender);
     }
     return --s->left == 0;
+}
+
+static int on_mail(void *arg, struct queue_mail *m)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of arg */
+    int rc;
+
+    pthread_mutex_lock(&lock);
+    rc = take(arg, m);
+    pthread_mutex_unlock(&lock);
+    return rc;
 }
 
 static int is_dir(const char *path)

@@ -113,8 +113,24 @@ size_t mo_header_format(char *out, size_t size, const char *name,
 
 static int is_seal(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c >= '0' && c <= '9') || c == '-' || c == '_';
+    static const unsigned char yes[256] = {['A' ... 'Z'] = 1,
+                                           ['a' ... 'z'] = 1,
+                                           ['0' ... '9'] = 1,
+                                           ['-'] = 1,
+                                           ['_'] = 1};
+
+    return yes[(unsigned char)c];
+}
+
+/* The seal's characters that stand together at p, which are nearly all of a
+ * field, moved to out; how many, max at most. */
+static size_t seal_run(const char *p, size_t max, char *out)
+{
+    size_t n = 0;
+
+    for (; n < max && is_seal(p[n]); n++)
+        out[n] = p[n];
+    return n;
 }
 
 /* The next byte of body that counts, from *pos; -1 at the end.  '>' is what
@@ -195,8 +211,15 @@ int mo_header_parse(const char *body, size_t len, struct mo_header *h)
         else if ((strcmp(key, "s") == 0 || strcmp(key, "t") == 0) && !h->tag) {
             n = 0;
             while ((c = next_byte(body, len, &pos)) >= 0 && is_seal((char)c) &&
-                   n < sizeof(h->seal) - 1)
+                   n < sizeof(h->seal) - 1) {
+                size_t run, room = sizeof(h->seal) - 2 - n;
+
                 h->seal[n++] = (char)c;
+                run = seal_run(body + pos, len - pos < room ? len - pos : room,
+                               h->seal + n);
+                n += run;
+                pos += run;
+            }
             h->seal[n] = '\0';
             if (n)
                 h->tag = key[0];

@@ -99,6 +99,24 @@ static void test_parse(void **state)
     assert_int_equal(mo_header_parse("id=" ID ID, 35, &h), -1);
 }
 
+/* one that is longer than any of ours is cut, wherever it is folded */
+static void test_parse_long(void **state)
+{
+    static char body[8000];
+    struct mo_header h;
+    size_t fold, i;
+
+    (void)state;
+    for (fold = 50; fold < 80; fold++) {
+        memcpy(body, "v=1; s=", 7);
+        for (i = 7; i < sizeof(body); i++)
+            body[i] = i % fold ? (char)('a' + i % 26) : '\n';
+        assert_int_equal(mo_header_parse(body, sizeof(body), &h), 0);
+        assert_int_equal(strlen(h.seal), sizeof(h.seal) - 1);
+        assert_null(strchr(h.seal, '\n'));
+    }
+}
+
 struct sink {
     char buf[65536];
     size_t n;
@@ -275,9 +293,9 @@ static void test_head_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),    cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_head),      cmocka_unit_test(test_head_dated),
-        cmocka_unit_test(test_head_long),
+        cmocka_unit_test(test_format),     cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_parse_long), cmocka_unit_test(test_head),
+        cmocka_unit_test(test_head_dated), cmocka_unit_test(test_head_long),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
