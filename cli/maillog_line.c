@@ -16,7 +16,10 @@
  */
 #include "maillog.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static const char *skip(const char *p)
@@ -89,12 +92,48 @@ static int is_tag(const char *p, size_t n, const char *name)
            (n == len || name[0] == '/');
 }
 
+/* Is it this host's?  (A log is read where it was written.) */
+static int is_own(const char *address)
+{
+    static struct ifaddrs *own;
+    static int asked;
+    unsigned char want[sizeof(struct in6_addr)];
+    int family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
+
+    if (!asked && getifaddrs(&own) < 0)
+        own = NULL;
+    asked = 1;
+    if (inet_pton(family, address, want) != 1)
+        return 0;
+    if (family == AF_INET ? want[0] == 127
+                          : !memcmp(&in6addr_loopback, want, sizeof want))
+        return 1;
+    for (const struct ifaddrs *i = own; i != NULL; i = i->ifa_next) {
+        const struct sockaddr *a = i->ifa_addr;
+
+        if (a == NULL || a->sa_family != family)
+            continue;
+        if (family == AF_INET
+                ? !memcmp(&((const struct sockaddr_in *)a)->sin_addr, want, 4)
+                : !memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, want,
+                          16))
+            return 1;
+    }
+    return 0;
+}
+
 /* "name[address]" or "name [address]": this host's? */
 static int from_here(const char *p)
 {
+    char address[INET6_ADDRSTRLEN];
+
     p += strcspn(p, "[");
-    return begins(p, "[127.") || begins(p, "[::1]") ||
-           begins(p, "[IPv6:::1]") || begins(p, "[IPv6:0:0:0:0:0:0:0:1]");
+    if (*p == '[')
+        p++;
+    if (begins(p, "IPv6:"))
+        p += 5;
+    keep(p, strcspn(p, "]"), address, sizeof address);
+    return is_own(address);
 }
 
 static int postfix(const char *name, size_t n, const char *p, struct taken *t)

@@ -3,11 +3,12 @@
  *
  * A record and a line of the MTA's log are of one mail where both have the
  * same Message-ID.  Where the script gave none the MTA makes one, of the queue
- * id; and in SMTP the record is written before the message is seen: then they
- * must be of the same uid, and the line not before the record, nor more than
- * WINDOW after.  Each record is for one mail, so that a mail sent past
- * us is not covered by one sent through us: of n + 1 mails and n records one
- * is shown, though it may be another's.
+ * id: then they must be of the same uid, and the line not before the record,
+ * nor more than WINDOW after.  Last, a record of SMTP without a Message-ID may
+ * be for a mail that has one: the wrapper reads just so much of a head.  Each
+ * record is for one mail, so that a mail sent past us is not covered by one
+ * sent through us: of n + 1 mails and n records one is shown, though it may be
+ * another's.
  *
  * SMTP from this host has no record ever.  Where its Message-ID is one that
  * the log had already, a filter or Sendmail's own client handed that mail on.
@@ -34,7 +35,7 @@ struct sent { /* a record */
     uint64_t us;
     long uid;
     char *message_id; /* "": none */
-    int smtp; /* its Message-ID is not known */
+    int smtp; /* its Message-ID may not be known */
     int used;
     struct sent *next; /* with the same Message-ID */
     UT_hash_handle hh;
@@ -241,8 +242,8 @@ static void match_ids(struct found *f)
     }
 }
 
-/* by time and uid, with records of SMTP or with the others */
-static void match_times(struct found *f, int smtp)
+/* by time and uid; any: mails with an id of their own, records of SMTP */
+static void match_times(struct found *f, int any)
 {
     size_t from = 0;
 
@@ -251,7 +252,7 @@ static void match_times(struct found *f, int smtp)
         int made = strstr(m->t.message_id, m->t.queue_id) != NULL;
 
         if (m->t.kind != TAKEN_LOCAL || m->recorded ||
-            (m->t.message_id[0] && !made && !smtp))
+            (m->t.message_id[0] && !made && !any))
             continue;
         while (from < f->nsent && f->sent[from]->us + WINDOW < m->us)
             from++;
@@ -260,7 +261,7 @@ static void match_times(struct found *f, int smtp)
 
             if (s->us > m->us + SECOND + EARLY)
                 break;
-            if (!s->used && s->smtp == smtp && s->message_id[0] == '\0' &&
+            if (!s->used && (s->smtp || !any) && s->message_id[0] == '\0' &&
                 s->uid == m->uid) {
                 s->used = m->recorded = 1;
                 break;

@@ -19,13 +19,13 @@ use warnings;
 use Exporter 'import';
 use IO::Handle ();
 use IO::Socket::INET ();
-use JSON::PP ();
 use POSIX ();
 use Socket ();
 use Test::More;
 use Time::HiRes ();
 use MO::Test;
 use MO::Recorder;
+use MO::Unrecorded ();
 our @EXPORT = qw(mta_start mta_stop mta_daemon mta_idle mta_wrap mta_compare
     mta_test mailbox);
 
@@ -444,59 +444,6 @@ sub mta_compare {
     return scalar @ours;
 }
 
-# What came without us is seen in the server's own log, and nothing else.
-sub unrecorded {
-    my $log = $mta eq 'exim' ? '/var/log/exim4/mainlog' : '/var/log/maillog';
-    my $real = '/usr/sbin/sendmail.real';
-    my $mail = sub { "Message-ID: <$_[0]\@x.example>\nSubject: u\n\nu\n" };
-    run('truncate', '-s', '0', $log);
-    call('alice', $real, 'sendmail', $mail->('past'), '-i', 'bob');
-    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('through'), '-i',
-        'bob');
-    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('replayed'), '-i',
-        'bob');
-    call('alice', $real, 'sendmail', $mail->('replayed'), '-i', 'bob');
-    call('alice', '/usr/sbin/sendmail', 'sendmail', "Subject: u\n\nu\n", '-i',
-        'bob');
-    call('bob', $real, 'sendmail', "Subject: u\n\nu\n", '-i', 'alice');
-    call('alice', '/usr/sbin/sendmail', 'sendmail', "EHLO x\r\n"
-        . $smtp =~ s/Subject/Message-ID: <bs\@x.example>\r\nSubject/r
-        . "QUIT\r\n", '-bs');
-    call('alice', '/usr/sbin/sendmail', 'sendmail', $mail->('bounced'), '-oem',
-        '-i', 'nobodyhere');
-    my $s = IO::Socket::INET->new('127.0.0.1:25') or BAIL_OUT("smtp: $!");
-    my $say = sub { print $s "$_[0]\r\n" if @_; readline $s };
-    $say->();
-    $say->($_) for 'HELO x', 'MAIL FROM:<bob@localhost>',
-        'RCPT TO:<alice@localhost>', 'DATA',
-        "Message-ID: <smtp\@x.example>\r\n\r\nx\r\n.", 'QUIT';
-    close $s;
-    wait_for(\&mta_idle, 'an empty queue', 60);
-    my ($status, $out, $err) = run($MAILORIGIN, qw(log --unrecorded --json),
-        $log);
-    is $status, 0, 'log --unrecorded: found' or diag($err);
-    my %uid = map { $_ => scalar getpwnam $_ } qw(alice bob);
-    my @got = map { JSON::PP::decode_json($_) } split /\n/, $out;
-    is join("\n", sort map { my $m = $_; join ' ', $m->{taken},
-            $m->{uid} // '-', ($m->{message_id} // '') =~ /^(\w+)\@x\.example$/ ? $1
-            : 'made' } @got),
-        join("\n", "local $uid{alice} past", "local $uid{alice} replayed",
-            "local $uid{bob} made", 'smtp - smtp'), 'just what came past us'
-        or diag($out, slurp($log));
-    is scalar(grep { $_->{mta} eq $mta && $_->{time} =~ /^2\d{3}-.*Z$/ } @got),
-        scalar(@got), 'with its MTA and time';
-    my ($id) = map { $_->{queue_id} } grep { ($_->{message_id} // '') =~ /^past/ } @got;
-    $id //= 'none';
-    like slurp($log), qr/\b\Q$id\E\b.*past\@x\.example/, 'and queue id';
-    ($status, $out) = run($MAILORIGIN, qw(log --unrecorded --uid), $uid{bob},
-        $log);
-    like $out, qr/\A\S+ \S+ $mta \w[-\w]+ local uid=$uid{bob} from=<[^\n]*\n\z/,
-        'the filter --uid, as text';
-    is((run($MAILORIGIN, qw(log --unrecorded --since), '@1', '--until', '@2',
-        $log))[0], 1, 'the filter --until: nothing');
-    is((run($MAILORIGIN, qw(log --unrecorded /nowhere)))[0], 2, 'no such log');
-}
-
 # Whom -t sends to, as the record has it, is who gets it.
 sub recipients {
     my ($recorder) = @_;
@@ -561,7 +508,7 @@ sub mta_test {
     like $out, qr/"verdict":"none"/, 'and shows its verdict';
     like $out, qr/"uid":"?@{[scalar getpwnam 'carol']}\b/, 'and who it was';
 
-    unrecorded();
+    MO::Unrecorded::unrecorded_test($mta, $recorder);
     recipients($recorder);
 
     # the server is down, and is started by us
