@@ -4,11 +4,9 @@
  * A record and a line of the MTA's log are of one mail where both have the
  * same Message-ID.  Where the script gave none the MTA makes one, of the queue
  * id: then they must be of the same uid, and the line not before the record,
- * nor more than WINDOW after.  Last, a record of SMTP without a Message-ID may
- * be for a mail that has one: the wrapper reads just so much of a head.  Each
- * record is for one mail, so that a mail sent past us is not covered by one
- * sent through us: of n + 1 mails and n records one is shown, though it may be
- * another's.
+ * nor more than WINDOW after.  Each record is for one mail, so that a mail sent
+ * past us is not covered by one sent through us: of n + 1 mails and n records
+ * one is shown, though it may be another's.
  *
  * SMTP from this host has no record ever.  Where its Message-ID is one that
  * the log had already, a filter or Sendmail's own client handed that mail on.
@@ -35,7 +33,6 @@ struct sent { /* a record */
     uint64_t us;
     long uid;
     char *message_id; /* "": none */
-    int smtp; /* its Message-ID may not be known */
     int used;
     struct sent *next; /* with the same Message-ID */
     UT_hash_handle hh;
@@ -73,7 +70,7 @@ static int add_sent(void *arg, struct mo_record *r)
 {
     struct found *f = arg;
     const char *action = r->value[MO_F_ACTION], *uid = r->value[MO_F_UID];
-    const char *id = r->value[MO_F_MESSAGE_ID], *mode = r->value[MO_F_MODE];
+    const char *id = r->value[MO_F_MESSAGE_ID];
     struct sent *s, *head;
     size_t n;
 
@@ -82,7 +79,6 @@ static int add_sent(void *arg, struct mo_record *r)
     s = must(calloc(1, sizeof *s));
     s->us = cli_record_time(r);
     s->uid = uid != NULL ? strtol(uid, NULL, 10) : -1;
-    s->smtp = mode != NULL && strcmp(mode, "bs") == 0;
     if (id == NULL)
         id = "";
     id += strspn(id, " \t<");
@@ -242,8 +238,8 @@ static void match_ids(struct found *f)
     }
 }
 
-/* by time and uid; any: mails with an id of their own, records of SMTP */
-static void match_times(struct found *f, int any)
+/* by time and uid */
+static void match_times(struct found *f)
 {
     size_t from = 0;
 
@@ -252,7 +248,7 @@ static void match_times(struct found *f, int any)
         int made = strstr(m->t.message_id, m->t.queue_id) != NULL;
 
         if (m->t.kind != TAKEN_LOCAL || m->recorded ||
-            (m->t.message_id[0] && !made && !any))
+            (m->t.message_id[0] && !made))
             continue;
         while (from < f->nsent && f->sent[from]->us + WINDOW < m->us)
             from++;
@@ -261,8 +257,7 @@ static void match_times(struct found *f, int any)
 
             if (s->us > m->us + SECOND + EARLY)
                 break;
-            if (!s->used && (s->smtp || !any) && s->message_id[0] == '\0' &&
-                s->uid == m->uid) {
+            if (!s->used && s->message_id[0] == '\0' && s->uid == m->uid) {
                 s->used = m->recorded = 1;
                 break;
             }
@@ -357,8 +352,7 @@ int log_unrecorded(struct cli *c, const char *const *maillog, size_t n)
         if (f.nmail)
             qsort(f.mail, f.nmail, sizeof *f.mail, by_mail);
         match_ids(&f);
-        match_times(&f, 0);
-        match_times(&f, 1);
+        match_times(&f);
         shown = show(&f);
         rv = shown ? CLI_FOUND : CLI_NOTHING;
     }
