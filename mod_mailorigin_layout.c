@@ -1,6 +1,6 @@
 /*
- * The layout file: which logs httpd writes, and in what format (mo_layout.h
- * has the contract).
+ * The layout file: which logs httpd writes, and in what format, and what it
+ * tells PHP of sendmail (mo_layout.h has the contract).
  *
  * Only httpd knows that for sure, so it is taken from the tree of directives
  * that it made itself: includes, macros, defines and <IfModule> are resolved
@@ -38,10 +38,16 @@ struct log {
     const char *condition;
 };
 
-/* What one server's section says of logs. */
+struct php {
+    const ap_directive_t *d;
+    const char *value;
+};
+
+/* What one server's section says of logs, and to PHP. */
 struct logs {
     apr_array_header_t *own; /* of struct log */
     apr_array_header_t *global;
+    apr_array_header_t *php; /* of struct php */
     apr_table_t *formats; /* by nickname */
     const char *fallback; /* LogFormat without nickname; NULL: none */
 };
@@ -54,6 +60,7 @@ static struct logs *logs_make(apr_pool_t *p)
 
     l->own = apr_array_make(p, 2, sizeof(struct log));
     l->global = apr_array_make(p, 1, sizeof(struct log));
+    l->php = apr_array_make(p, 1, sizeof(struct php));
     l->formats = apr_table_make(p, 8);
     return l;
 }
@@ -95,6 +102,37 @@ static void add_format(apr_pool_t *p, struct logs *l, const ap_directive_t *d)
         l->fallback = format;
 }
 
+/* Does it tell mod_php or PHP-FPM which sendmail, or no mail()?  Of other
+ * settings nothing is kept, as passwords may be among them. */
+static void add_php(apr_pool_t *p, struct logs *l, const ap_directive_t *d)
+{
+    const char *args = d->args, *word, *value = NULL;
+    struct php *php;
+
+    if (!args)
+        return;
+    if (!ap_cstr_casecmp(d->directive, "php_admin_value")) {
+        word = ap_getword_conf(p, &args);
+        if (strcmp(word, "sendmail_path") != 0)
+            return;
+        value = ap_getword_conf(p, &args);
+        if (!ap_cstr_casecmp(value, "none"))
+            value = "";
+        value = apr_pstrcat(p, "sendmail_path=", value, NULL);
+    }
+    else if (strstr(args, "PHP_VALUE") || strstr(args, "PHP_ADMIN_VALUE")) {
+        while (!value && *(word = ap_getword_conf(p, &args)))
+            if (strstr(word, "sendmail_path") ||
+                strstr(word, "disable_functions"))
+                value = word;
+    }
+    if (!value)
+        return;
+    php = apr_array_push(l->php);
+    php->d = d;
+    php->value = value;
+}
+
 /* main: the tree's top; the sections of virtual hosts go into a table by
  * file and line. */
 static void read_tree(apr_pool_t *p, const ap_directive_t *d, struct logs *l,
@@ -119,6 +157,9 @@ static void read_tree(apr_pool_t *p, const ap_directive_t *d, struct logs *l,
         }
         else if (d->first_child) {
             read_tree(p, d->first_child, l, vhosts);
+        }
+        else {
+            add_php(p, l, d);
         }
     }
 }
@@ -221,6 +262,38 @@ static void write_logs(apr_file_t *f, const char *name,
     apr_file_puts("]", f);
 }
 
+/* where in its vhost it stands: "<Directory /x> <Files y>"; NULL: in none */
+static const char *section_of(const ap_directive_t *d, apr_pool_t *p)
+{
+    const char *section = NULL;
+
+    for (d = d->parent; d && ap_cstr_casecmp(d->directive, "<VirtualHost");
+         d = d->parent)
+        section = apr_pstrcat(p, d->directive, " ", d->args, section ? " " : "",
+                              section, NULL);
+    return section;
+}
+
+static void write_php(apr_file_t *f, const apr_array_header_t *a, apr_pool_t *p)
+{
+    int i;
+
+    apr_file_puts(",\"php\":[", f);
+    for (i = 0; i < a->nelts; i++) {
+        const struct php *php = &APR_ARRAY_IDX(a, i, struct php);
+        int first = 1;
+
+        apr_file_puts(i ? ",\n  {" : "\n  {", f);
+        member(f, &first, "directive", php->d->directive);
+        member(f, &first, "value", php->value);
+        member(f, &first, "section", section_of(php->d, p));
+        member(f, &first, "defined",
+               apr_psprintf(p, "%s:%d", php->d->filename, php->d->line_num));
+        apr_file_putc('}', f);
+    }
+    apr_file_puts("]", f);
+}
+
 static void write_vhost(apr_file_t *f, const server_rec *s, server_rec *main,
                         const struct logs *l, const struct logs *mainlogs,
                         apr_pool_t *p)
@@ -257,6 +330,7 @@ static void write_vhost(apr_file_t *f, const server_rec *s, server_rec *main,
     if (!l->own->nelts)
         from = mainlogs;
     write_logs(f, "logs", from->own, from, mainlogs, p);
+    write_php(f, l->php, p);
     apr_file_puts("}", f);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "cli.h"
+#include "mo_layout.h"
 
 enum check_state { CHECK_OK, CHECK_WARN, CHECK_BROKEN };
 
@@ -14,6 +15,9 @@ struct check {
     struct cli *cli;
     int warned;
     int broken;
+    /* httpds that run, and those whose main server names mod_php's sendmail */
+    int httpds;
+    int httpds_php;
 };
 
 /*
@@ -28,6 +32,10 @@ void check_say(struct check *k, enum check_state s, const char *check,
 void check_httpd(struct check *k);
 /* check_php.c: which sendmail each PHP would call, FPM pools, FPM's cage */
 void check_php(struct check *k);
+/* what one of httpd's directives tells the PHP of a vhost; 1: it names
+ * mod_php's sendmail for the whole server */
+int check_php_httpd(struct check *k, const struct mo_layout_vhost *v,
+                    const struct mo_layout_php *p);
 /* what systemd may have put around a process whose scripts mail */
 void check_cage(struct check *k, const char *what, long pid);
 /* check_host.c: /proc, disk, files' modes, an open relay */

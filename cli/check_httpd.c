@@ -1,6 +1,6 @@
 /*
- * check: the module, for which vhosts it is on, and whether their
- * access_logs lead to the line exactly or by time.
+ * check: the module, for which vhosts it is on, whether their access_logs lead
+ * to the line exactly or by time, and what they tell PHP.
  */
 #include "check.h"
 
@@ -60,6 +60,7 @@ static void check_layout(struct check *k, const char *path)
     char err[512];
     struct mo_layout *l = mo_layout_read(path, err, sizeof err);
     size_t on = 0;
+    int php = 0;
 
     if (l == NULL) {
         check_say(k, CHECK_BROKEN, "layout", "systemctl reload apache2", "%s",
@@ -73,6 +74,7 @@ static void check_layout(struct check *k, const char *path)
         return;
     }
     check_cage(k, "httpd", l->pid);
+    k->httpds++;
     for (size_t i = 0; i < l->nvhosts; i++)
         on += l->vhosts[i].mailorigin != 0;
     if (on == 0)
@@ -92,7 +94,10 @@ static void check_layout(struct check *k, const char *path)
             check_say(k, CHECK_WARN, "vhost",
                       "MailOrigin On there, unless it is meant",
                       "%s: MailOrigin is Off", v->name);
+        for (size_t j = 0; j < v->nphp; j++)
+            php |= check_php_httpd(k, v, &v->php[j]);
     }
+    k->httpds_php += php;
     mo_layout_free(l);
 }
 

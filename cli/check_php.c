@@ -3,7 +3,12 @@
  * reach the wrapper and the recorder at all.
  *
  * Ini files are read as PHP reads them, the last word counts: php.ini, then
- * conf.d/ *.ini in order, then a pool's php_admin_value.
+ * conf.d/ *.ini in order; their sections [HOST=…] and [PATH=…] are for FPM and
+ * CGI.  Of a pool, php_admin_value counts before php_value, and of equal ones
+ * the first; what is disabled anywhere is.  httpd's own configuration comes
+ * from the layout file: mod_php's php_admin_value (its php_value can't set
+ * sendmail_path, nor can .htaccess or .user.ini), and the variables
+ * PHP_ADMIN_VALUE and PHP_VALUE, which FPM takes, from SetEnv and others.
  */
 #include "check.h"
 
@@ -51,22 +56,11 @@ static void set(struct php *p, const char *key, const char *value)
         snprintf(p->disabled, sizeof p->disabled, "%s", value);
 }
 
-static void read_ini(struct php *p, const char *path)
+static void disable_more(struct php *p, const char *names)
 {
-    char line[8192];
-    FILE *f = fopen(path, "re");
+    size_t n = strlen(p->disabled);
 
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        char *eq = strchr(line, '=');
-        char *key = trim(line);
-
-        if (*key == ';' || *key == '#' || eq == NULL || eq < key)
-            continue;
-        *eq = '\0';
-        set(p, trim(key), trim(eq + 1));
-    }
-    if (f != NULL)
-        fclose(f);
+    snprintf(p->disabled + n, sizeof p->disabled - n, ",%s", names);
 }
 
 /* Does the program that sendmail_path begins with lead to the wrapper? */
@@ -93,7 +87,9 @@ static int has_name(const char *list, const char *name)
     return 0;
 }
 
-static void say_php(struct check *k, const char *what, const struct php *p)
+/* mend: of a sendmail_path that is not the wrapper's */
+static void say_php(struct check *k, const char *what, const struct php *p,
+                    const char *mend)
 {
     if (has_name(p->disabled, "mail"))
         check_say(k, CHECK_WARN, "php",
@@ -106,9 +102,99 @@ static void say_php(struct check *k, const char *what, const struct php *p)
         check_say(k, CHECK_OK, "php", NULL, "%s calls the wrapper (%s)", what,
                   p->sendmail_path);
     else
-        check_say(
-            k, CHECK_WARN, "php", "mailorigin wrap, or mailorigin wrap --php",
-            "%s calls %s, which is not the wrapper", what, p->sendmail_path);
+        check_say(k, CHECK_WARN, "php", mend,
+                  "%s calls %s, which is not the wrapper", what,
+                  p->sendmail_path[0] ? p->sendmail_path : "nothing");
+}
+
+static const char wrap_it[] = "mailorigin wrap, or mailorigin wrap --php";
+
+/* what: its name, where sections for a host or path count; or NULL */
+static void read_ini(struct check *k, struct php *p, const char *path,
+                     const char *what)
+{
+    char line[8192], section[256] = "";
+    FILE *f = fopen(path, "re");
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        char *key = trim(line), *eq = strchr(key, '=');
+
+        if (*key == '[') {
+            snprintf(section, sizeof section, "%.*s",
+                     (int)strcspn(key, "]") + 1, key);
+            if (strncasecmp(section, "[HOST=", 6) != 0 &&
+                strncasecmp(section, "[PATH=", 6) != 0)
+                section[0] = '\0';
+            continue;
+        }
+        if (*key == ';' || *key == '#' || eq == NULL)
+            continue;
+        *eq = '\0';
+        key = trim(key);
+        if (section[0] == '\0')
+            set(p, key, trim(eq + 1));
+        else if (what != NULL && strcmp(key, "sendmail_path") == 0) {
+            struct php own = {.disabled = ""};
+            char where[1024];
+
+            snprintf(where, sizeof where, "%s %s", what, section);
+            set(&own, key, trim(eq + 1));
+            say_php(k, where, &own, wrap_it);
+        }
+    }
+    if (f != NULL)
+        fclose(f);
+}
+
+/* ---- httpd's own configuration */
+
+/* The setting of that name in a word of PHP's ini syntax, to the line's end;
+ * 0: there is none. */
+static int setting(const char *word, const char *name, char *out, size_t size)
+{
+    const char *p = strstr(word, name);
+    char value[1024], *end;
+
+    if (p == NULL)
+        return 0;
+    p += strlen(name);
+    p += strspn(p, " \t");
+    if (*p != '=')
+        return 0;
+    snprintf(value, sizeof value, "%s", p + 1);
+    value[strcspn(value, "\r\n")] = '\0';
+    /* ProxyFCGISetEnvIf's value is an expression, RewriteRule's in [E=…] */
+    if ((end = strstr(value, "\\n")) != NULL)
+        *end = '\0';
+    if (word[0] == '[')
+        value[strcspn(value, ",]")] = '\0';
+    snprintf(out, size, "%s", trim(value));
+    return 1;
+}
+
+int check_php_httpd(struct check *k, const struct mo_layout_vhost *v,
+                    const struct mo_layout_php *p)
+{
+    int mod_php = strcasecmp(p->directive, "php_admin_value") == 0;
+    struct php php = {.disabled = ""};
+    char what[1024], mend[1024];
+    int path = setting(p->value, "sendmail_path", php.sendmail_path,
+                       sizeof php.sendmail_path);
+
+    setting(p->value, "disable_functions", php.disabled, sizeof php.disabled);
+    if (!path && !has_name(php.disabled, "mail"))
+        return 0;
+    snprintf(what, sizeof what, "%s for %s%s%s (%s)",
+             mod_php ? "mod_php" : "PHP-FPM", v->name, p->section ? " " : "",
+             p->section ? p->section : "", p->directive);
+    snprintf(mend, sizeof mend, "%s %s at %s%s",
+             mod_php ? "mend" : "name the wrapper in", p->directive,
+             p->defined ? p->defined : "?",
+             mod_php ? ""
+                     : "; or take it out, since an FPM worker keeps it "
+                       "for later requests, of other sites too");
+    say_php(k, what, &php, mend);
+    return mod_php && v->main && p->section == NULL;
 }
 
 /* ---- FPM pools */
@@ -117,6 +203,7 @@ struct pool {
     char name[256];
     char chroot[1024];
     struct php php;
+    int set; /* sendmail_path, 1: by php_value, 2: by php_admin_value */
 };
 
 /* In a chroot a link of the host's leads elsewhere: the file itself counts. */
@@ -152,7 +239,7 @@ static void say_pool(struct check *k, const struct pool *pool,
         return;
     snprintf(what, sizeof what, "PHP %s FPM pool %s", version, pool->name);
     if (pool->chroot[0] == '\0') {
-        say_php(k, what, &pool->php);
+        say_php(k, what, &pool->php, wrap_it);
         return;
     }
     snprintf(path, sizeof path, "%s%.*s", pool->chroot,
@@ -189,6 +276,7 @@ static void read_pools(struct check *k, const char *path, const char *version,
         if (*s == '[') {
             say_pool(k, &pool, version);
             pool.php = *base;
+            pool.set = 0;
             pool.chroot[0] = '\0';
             snprintf(pool.name, sizeof pool.name, "%.*s",
                      (int)strcspn(s + 1, "]"), s + 1);
@@ -203,9 +291,16 @@ static void read_pools(struct check *k, const char *path, const char *version,
             snprintf(pool.chroot, sizeof pool.chroot, "%s", value);
         else if (strncmp(key, "php_admin_value[", 16) == 0 ||
                  strncmp(key, "php_value[", 10) == 0) {
+            int rank = key[4] == 'a' ? 2 : 1;
+
             key = strchr(key, '[') + 1;
             key[strcspn(key, "]")] = '\0';
-            set(&pool.php, key, value);
+            if (strcmp(key, "disable_functions") == 0)
+                disable_more(&pool.php, value);
+            else if (strcmp(key, "sendmail_path") == 0 && rank > pool.set) {
+                set(&pool.php, key, value);
+                pool.set = rank;
+            }
         }
     }
     if (f != NULL)
@@ -284,6 +379,7 @@ void check_php(struct check *k)
             const char *dir = g.gl_pathv[i];
             char path[PATH_MAX], what[512], version[64] = "";
             const char *sapi = strrchr(dir, '/') + 1;
+            int cgi;
             struct php p = {.sendmail_path = "/usr/sbin/sendmail -t -i"};
 
             snprintf(path, sizeof path, "%s/php.ini", dir);
@@ -292,16 +388,25 @@ void check_php(struct check *k)
             n++;
             snprintf(version, sizeof version, "%.*s",
                      (int)(sapi - 1 - (dir + 9)), dir + 9);
-            read_ini(&p, path);
+            snprintf(what, sizeof what, "PHP %s %s", version, sapi);
+            cgi = strcmp(sapi, "fpm") == 0 || strcmp(sapi, "cgi") == 0;
+            read_ini(k, &p, path, cgi ? what : NULL);
             snprintf(path, sizeof path, "%s/conf.d/*.ini", dir);
             if (glob(path, 0, NULL, &ini) == 0) {
                 for (size_t j = 0; j < ini.gl_pathc; j++)
-                    read_ini(&p, ini.gl_pathv[j]);
+                    read_ini(k, &p, ini.gl_pathv[j], cgi ? what : NULL);
                 globfree(&ini);
             }
-            snprintf(what, sizeof what, "PHP %s %s", version, sapi);
+            if (strcmp(sapi, "apache2") == 0 && k->httpds > 0 &&
+                k->httpds_php >= k->httpds && !has_name(p.disabled, "mail")) {
+                check_say(k, CHECK_OK, "php", NULL,
+                          "%s takes httpd's own configuration, not its ini "
+                          "files (%s)",
+                          what, p.sendmail_path);
+                continue;
+            }
             if (strcmp(sapi, "fpm") != 0) {
-                say_php(k, what, &p);
+                say_php(k, what, &p, wrap_it);
                 continue;
             }
             snprintf(path, sizeof path, "%s/pool.d/*.conf", dir);

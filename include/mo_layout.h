@@ -8,11 +8,16 @@
  *  "vhosts":[{"name":"www.example.org","aliases":["example.org"],"port":80,
  *             "addresses":["*:80"],"defined":"/etc/…/x.conf:3","main":false,
  *             "mailorigin":true,
- *             "logs":[LOG…]}],
+ *             "logs":[LOG…],"php":[PHP…]}],
  *  "global_logs":[LOG…]}
  * LOG: {"directive":"CustomLog","file":"/abs/path"  (or "pipe":"command"),
  *       "format":"%h %l …" (nicknames resolved),"condition":"env=!x" or
  *       "expr=…" (absent: none),"defined":"file:line"}
+ * PHP: {"directive":"php_admin_value" (mod_php's; any other sets PHP_ADMIN_VALUE
+ *       or PHP_VALUE, which PHP-FPM reads),"value":"sendmail_path=…" (a word in
+ *       PHP's ini syntax, with sendmail_path or disable_functions in it),
+ *       "section":"<Directory …>" (absent: all of it),"defined":"file:line"}
+ * A vhost has none of the main server's, though they hold in it, too.
  * A vhost without CustomLog or TransferLog of its own has the main server's
  * logs, as httpd does.  Strings are escaped as in mo_record.h.
  */
@@ -31,6 +36,12 @@ struct mo_layout_log {
     char *directive;
     char *defined;
 };
+struct mo_layout_php {
+    char *directive;
+    char *value;
+    char *section; /* NULL: all of the vhost */
+    char *defined;
+};
 struct mo_layout_vhost {
     char *name;
     char **aliases;
@@ -41,6 +52,8 @@ struct mo_layout_vhost {
     char *defined;
     struct mo_layout_log *logs;
     size_t nlogs;
+    struct mo_layout_php *php;
+    size_t nphp;
 };
 struct mo_layout {
     long pid;

@@ -68,6 +68,33 @@ static int read_logs(const json_t *list, struct mo_layout_log **logs, size_t *n)
     return 0;
 }
 
+static int read_php(const json_t *list, struct mo_layout_vhost *v)
+{
+    size_t i, all = json_array_size(list);
+
+    v->php = calloc(all + 1, sizeof(*v->php));
+    if (v->php == NULL) {
+        return -1;
+    }
+    for (i = 0; i < all; i++) {
+        const json_t *o = json_array_get(list, i);
+        struct mo_layout_php *p = &v->php[v->nphp];
+
+        if (!json_is_string(json_object_get(o, "directive")) ||
+            !json_is_string(json_object_get(o, "value"))) {
+            continue;
+        }
+        v->nphp++;
+        if (copy(o, "directive", &p->directive) != 0 ||
+            copy(o, "value", &p->value) != 0 ||
+            copy(o, "section", &p->section) != 0 ||
+            copy(o, "defined", &p->defined) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int read_vhost(const json_t *o, struct mo_layout_vhost *v)
 {
     const json_t *list = json_object_get(o, "aliases");
@@ -95,7 +122,10 @@ static int read_vhost(const json_t *o, struct mo_layout_vhost *v)
             return -1;
         }
     }
-    return read_logs(json_object_get(o, "logs"), &v->logs, &v->nlogs);
+    if (read_logs(json_object_get(o, "logs"), &v->logs, &v->nlogs) != 0) {
+        return -1;
+    }
+    return read_php(json_object_get(o, "php"), v);
 }
 
 static int convert(const json_t *root, struct mo_layout *l)
@@ -199,6 +229,13 @@ void mo_layout_free(struct mo_layout *l)
         }
         free(v->aliases);
         free_logs(v->logs, v->nlogs);
+        for (k = 0; v->php && k < v->nphp; k++) {
+            free(v->php[k].directive);
+            free(v->php[k].value);
+            free(v->php[k].section);
+            free(v->php[k].defined);
+        }
+        free(v->php);
     }
     free(l->vhosts);
     free_logs(l->global, l->nglobal);

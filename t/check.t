@@ -65,7 +65,8 @@ said('recorder', 'ok', qr/^answers at \Q$RUN\E/);
 said('sendmail', 'ok', qr{^/usr/sbin/sendmail is the wrapper});
 said('target', 'ok', qr{^the real sendmail is });
 said('php', 'ok', qr/^PHP 8\.9 cli calls the wrapper/);
-said('php', 'ok', qr/^PHP 8\.9 apache2 calls the wrapper/);
+said('php', 'ok', qr/^PHP 8\.9 apache2 takes httpd's own configuration/);
+said('php', 'ok', qr/^mod_php for localhost \(php_admin_value\) calls the wrapper/);
 said('php', 'ok', qr/^PHP 8\.9 FPM pool www calls the wrapper/);
 said('proc', 'ok', qr/can see all processes/);
 said('file', 'ok', qr/keyring has mode 0640/);
@@ -128,7 +129,7 @@ pools("[global]\npid = /x\n[a]\nphp_admin_value[sendmail_path] = $WRAPPER -t\n"
     . "php_admin_value[disable_functions] = exec,mailx\n");
 check();
 said('php', 'ok', qr/^PHP 8\.9 cli calls the wrapper/);
-said('php', 'warn', qr/^PHP 8\.9 apache2 calls/, qr/wrap/);
+said('php', 'ok', qr/^mod_php for localhost \(php_admin_value\) calls the wrapper/);
 said('php', 'ok', qr/^PHP 8\.9 FPM pool a calls the wrapper/);
 said('php', 'warn', qr{^PHP 8\.9 FPM pool b calls /usr/sbin/sendmail}, qr/wrap/);
 said('php', 'warn', qr{^PHP 8\.9 FPM pool c calls /bin/true}, qr/wrap/);

@@ -20,7 +20,7 @@ spew("$dir/included.conf", <<'EOT');
   MailOrigin Off
 </VirtualHost>
 EOT
-my $h = look_httpd(mpm => 'event', modules => ['macro'], start => 0,
+my $h = look_httpd(mpm => 'event', modules => ['macro', 'env'], start => 0,
     log_format => 'combined', conf => <<"EOT");
 Define LOGS $dir
 Define SEEN
@@ -41,6 +41,13 @@ Use VH two.example two.log
 </IfDefine>
 <VirtualHost *:*>
   ServerName bare.example
+  <Directory $dir>
+    <Files "a b.php">
+      SetEnv PHP_ADMIN_VALUE "sendmail_path=/bin/x -t"
+    </Files>
+    SetEnv PHP_VALUE "mysqli.default_pw=secret1"
+  </Directory>
+  SetEnv NOTHING "sendmail_path=/bin/x secret2"
 </VirtualHost>
 <VirtualHost *:*>
   ServerName transfer.example
@@ -108,6 +115,14 @@ is($vhost{'strange.example'}{logs}[0]{format}, "%h \\ \x01 %r",
 is_deeply([map { $_->{file} . ' ' . $_->{format} }
     @{$layout->{global_logs}}], ["$dir/global.log %v %t global"], 'GlobalLog');
 is_deeply($vhost{'one.example'}{addresses}, ['*:*'], 'addresses');
+
+# what it tells PHP of sendmail, and nothing else that PHP is told
+is_deeply([map { [@$_{qw(directive value section)}] } map { @{$_->{php}} }
+    @{$layout->{vhosts}}], [['SetEnv', 'sendmail_path=/bin/x -t',
+    qq{<Directory $dir> <Files "a b.php">}]], 'PHP_ADMIN_VALUE with its section');
+is($vhost{'bare.example'}{php}[0]{defined} =~ s/\d+$//r, $h->root
+    . '/conf/httpd.conf:', '… where it stands');
+unlike($text, qr/secret/, 'of others nothing');
 
 # httpd made just those files
 my %said = map { $_->{file} => 1 } grep { $_->{file} }

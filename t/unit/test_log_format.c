@@ -221,7 +221,9 @@ static void test_layout(void **state)
     l = layout("{\"version\":1,\"pid\":7,\"server_root\":\"/etc/x\",\"mpm\":"
                "\"event\",\"vhosts\":[{\"name\":\"a\",\"aliases\":[\"b\",\"c\"]"
                ",\"port\":80,\"main\":true,\"mailorigin\":true,\"logs\":[{"
-               "\"file\":\"/l\",\"format\":\"%h\",\"condition\":\"env=x\"}]}],"
+               "\"file\":\"/l\",\"format\":\"%h\",\"condition\":\"env=x\"}],"
+               "\"php\":[7,{\"directive\":\"SetEnv\"},{\"directive\":"
+               "\"SetEnv\",\"value\":\"v\",\"defined\":\"f:1\"}]}],"
                "\"global_logs\":[{\"pipe\":\"|x\",\"format\":\"%t\"}]}",
                err, sizeof err);
     assert_non_null(l);
@@ -230,6 +232,9 @@ static void test_layout(void **state)
     assert_string_equal(l->vhosts[0].aliases[1], "c");
     assert_string_equal(l->vhosts[0].logs[0].condition, "env=x");
     assert_null(l->vhosts[0].logs[0].pipe);
+    assert_int_equal(l->vhosts[0].nphp, 1);
+    assert_string_equal(l->vhosts[0].php[0].value, "v");
+    assert_null(l->vhosts[0].php[0].section);
     assert_string_equal(l->global[0].pipe, "|x");
     mo_layout_free(l);
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
