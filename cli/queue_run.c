@@ -65,73 +65,64 @@ static int stdin_file(const char *in, size_t inlen)
 
 static char *read_all(int fd)
 {
-    size_t len = 0, cap = 4096;
-    char *buf = malloc(cap);
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *buf = size < 0 ? NULL : malloc((size_t)size + 1);
+    size_t len = 0;
 
-    if (!buf)
-        return NULL;
-    for (;;) {
-        ssize_t n;
-
-        if (len + 1 == cap) {
-            char *more = realloc(buf, cap * 2);
-            if (!more)
-                break;
-            buf = more;
-            cap *= 2;
-        }
-        n = read(fd, buf + len, cap - len - 1);
+    while (buf && len < (size_t)size) {
+        ssize_t n = pread(fd, buf + len, (size_t)size - len, (off_t)len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
         len += (size_t)n;
     }
-    buf[len] = 0;
+    if (buf)
+        buf[len] = 0;
     return buf;
 }
 
 int queue_run(char *const argv[], const char *in, size_t inlen, int err,
               char **out)
 {
-    int p[2], fd, status, saved;
+    int fd, said, status, saved;
     pid_t pid;
 
     *out = NULL;
     fd = stdin_file(in, inlen);
     if (fd < 0)
         return -1;
-    if (pipe2(p, O_CLOEXEC) < 0) {
-        saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    pid = fork();
+    /* a file: by a pipe each line of thousands would wake us */
+    said = memfd_create("said", MFD_CLOEXEC);
+    pid = said < 0 ? -1 : fork();
     if (pid == 0) {
         /* what a Ctrl-C ends is this command, between two steps; the MTA's
          * own program finishes its step */
         setpgid(0, 0);
         signal(SIGPIPE, SIG_DFL);
         dup2(fd, 0);
-        dup2(p[1], 1);
+        dup2(said, 1);
         if (err)
-            dup2(p[1], 2);
+            dup2(said, 2);
         execv(argv[0], argv);
         _exit(127);
     }
     saved = errno;
     close(fd);
-    close(p[1]);
     if (pid < 0) {
-        close(p[0]);
+        if (said >= 0)
+            close(said);
         errno = saved;
         return -1;
     }
-    *out = read_all(p[0]);
-    close(p[0]);
     while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
+        if (errno != EINTR) {
+            saved = errno;
+            close(said);
+            errno = saved;
             return -1;
+        }
+    *out = read_all(said);
+    close(said);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
