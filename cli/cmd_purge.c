@@ -405,6 +405,7 @@ static int act(struct job *j, const struct pick_options *o)
          : j->matched                           ? CLI_FOUND
                                                 : CLI_NOTHING;
 out:
+    queue_seen_free(&j->q->known);
     queue_seen_free(&f.seen);
     queue_seen_free(&f.busy);
     return rc;
@@ -497,6 +498,7 @@ static int run(struct cli *c, int argc, char **argv)
     j.q = &q;
     if (!yes)
         return show(c, &o, &j);
+    o.again = 1;
     if (!q.program[0] && q.mta != MO_MTA_SENDMAIL) {
         mo_error("%s is not the queue of this machine's %s (--mta-config names "
                  "another instance)",

@@ -340,6 +340,11 @@ void queue_seen_free(struct queue_seen **set)
     *set = NULL;
 }
 
+const char *queue_key(enum mo_mta mta, const char *id, const char *path)
+{
+    return mta == MO_MTA_SENDMAIL ? path : id;
+}
+
 /* ---- whole files */
 int queue_id_ok(enum mo_mta mta, const char *id)
 {

@@ -101,12 +101,16 @@ int queue_sendmail_parse(struct queue_src *s, struct queue_src *data,
                          const struct queue_want *want, struct queue_mail *m);
 
 /* ---- where a queue is, and what is done with its mails */
+struct queue_seen; /* a set of names */
 struct queue {
     enum mo_mta mta;
     char dir[2][512]; /* Sendmail has two; "" : none */
     char config[512]; /* --mta-config: a folder or file; "": the default */
     char program[512]; /* postsuper or exim */
     struct queue_want want;
+    /* What a scan passes over, by queue_key(): a mail that is of no interest,
+     * which no other will be under its name while we look. */
+    struct queue_seen *known;
 };
 struct queue_stats {
     unsigned long seen, gone, bad, unreadable;
@@ -134,12 +138,13 @@ int queue_read(struct queue *q, const char *path, const char *queue,
 /* The file of path's body (Exim, Sendmail); 0, or -1: it is too long. */
 int queue_data_path(enum mo_mta mta, const char *path, char *out, size_t size);
 
-/* ---- for the scans: a set of the ids that were seen */
-struct queue_seen;
+/* ---- for the scans: a set of the names that were seen */
 /* 1: it is new */
 int queue_seen_add(struct queue_seen **set, const char *id);
 int queue_seen_has(struct queue_seen *set, const char *id);
 void queue_seen_free(struct queue_seen **set);
+/* A mail's name in such a set: its id; in Sendmail's two queues, its path. */
+const char *queue_key(enum mo_mta mta, const char *id, const char *path);
 /* Reads one file and calls fn; counts what goes wrong; fn's answer, or
  * QUEUE_GONE. */
 struct queue_file {

@@ -292,7 +292,8 @@ static int folder(struct queue *q, struct queue_stats *st,
             continue;
         memcpy(id, e->d_name, n - 2);
         id[n - 2] = 0;
-        if (queue_id_ok(MO_MTA_EXIM, id) && queue_seen_add(seen, id)) {
+        if (queue_id_ok(MO_MTA_EXIM, id) && queue_seen_add(seen, id) &&
+            !queue_seen_has(q->known, id)) {
             const struct queue_file file = {sub,     dirfd(d), e->d_name,
                                             "input", id,       0};
             rc = queue_visit(q, st, &file, fn, arg);

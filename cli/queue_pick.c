@@ -208,6 +208,7 @@ int pick_is(struct cli *c, const struct pick *p, const struct queue_mail *m)
 struct find {
     struct cli *c;
     const struct pick_options *o;
+    struct queue *q;
     struct picks *ps;
     unsigned long seen;
 };
@@ -288,6 +289,13 @@ static int id_wanted(const struct pick_options *o, const char *id)
     return !o->nids;
 }
 
+static void other(struct find *f, const struct queue_mail *m)
+{
+    f->ps->others++;
+    if (f->o->again)
+        queue_seen_add(&f->q->known, queue_key(m->mta, m->id, m->path));
+}
+
 /* One at a time: what was learned of a mail whose id is wanted. */
 static void take(struct find *f, const struct queue_mail *m,
                  enum pick_stamp kind, const struct mo_record *rec)
@@ -312,7 +320,7 @@ static void take(struct find *f, const struct queue_mail *m,
         fits = 0;
     }
     if (!fits) {
-        ps->others++;
+        other(f, m);
         return;
     }
     ps->p = cli_grown(ps->p, ps->n, &ps->cap, sizeof *ps->p);
@@ -343,7 +351,7 @@ static int add(void *arg, struct queue_mail *m)
     if (wanted)
         take(f, m, kind, &rec);
     else
-        f->ps->others++;
+        other(f, m);
     pthread_mutex_unlock(&lock);
     return 0;
 }
@@ -501,7 +509,7 @@ int picks_find(struct cli *c, const struct pick_options *o, struct queue *q,
     int rc;
 
     memset(ps, 0, sizeof *ps);
-    f = (struct find){c, o, ps, 0};
+    f = (struct find){c, o, q, ps, 0};
     rc = queue_scan(q, &ps->st, add, &f);
     cli_progress_end(c);
     if (rc < 0) {

@@ -76,6 +76,7 @@ struct pick_options {
     int claims; /* 0: leave mails out that are claimed only, or whose stamp may
                  * be copied from another mail */
     int all; /* with no filter: unstamped mails too */
+    int again; /* the queue is read more than once: keep what won't match */
     const char *id[PICK_IDS];
     unsigned nids;
 };

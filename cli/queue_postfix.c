@@ -305,7 +305,8 @@ static void list(struct batch *b, const char *sub, int depth)
             continue;
         }
         if (!queue_id_ok(MO_MTA_POSTFIX, e->d_name) ||
-            queue_seen_has(b->w->seen, e->d_name))
+            queue_seen_has(b->w->seen, e->d_name) ||
+            queue_seen_has(b->w->q->known, e->d_name))
             continue;
         if (half && (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
                      !(st.st_mode & S_IXUSR)))

@@ -176,7 +176,8 @@ static int folder(struct walk *w, const char *path, int depth)
         if ((name[0] != 'q' && !held) || name[1] != 'f' ||
             !queue_id_ok(MO_MTA_SENDMAIL, name + 2))
             continue;
-        if (queue_seen_add(&w->seen, sub)) {
+        if (queue_seen_add(&w->seen, sub) &&
+            !queue_seen_has(w->q->known, sub)) {
             const struct queue_file file = {sub,      dirfd(d), name,
                                             w->queue, name + 2, held};
             rc = queue_visit(w->q, w->st, &file, w->fn, w->arg);

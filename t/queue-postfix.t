@@ -249,5 +249,28 @@ ok((grep {$_ eq $swap} @left), 'that mail is there');
 ok(!(grep {$_ eq $swap} $p->ids('hold')), '... and not on hold');
 ok(!(grep {$_ eq $stay} @left), 'the other is gone');
 
+# One that comes in while another is deleted goes with it; and for that, a mail
+# of another origin is read but once.
+my $queued = () = $p->ids(qw(deferred hold));
+$p->inject(mail(%spam), 'x@hacked.example', 'first@far.example');
+$p->settled($queued + 1);
+my ($first) = listed('--vhost', 'hacked.example');
+my ($from) = glob "$p->{spool}/deferred/?/$first->{queue_id}";
+my $late = $from =~ s/.\z/$& eq 'F' ? 'E' : 'F'/er;
+spew("$p->{dir}/postsuper", <<"SH", 0755);
+#!/bin/sh
+[ -e $p->{dir}/came ] || { touch $p->{dir}/came; cp -p $from $late; }
+exec $p->{dir}/postsuper.real "\$@"
+SH
+run(qw(mount --bind), "$p->{dir}/postsuper", '/usr/sbin/postsuper');
+($rc, $out, $err) = run(qw(strace -f -e trace=openat -o), "$p->{dir}/trace",
+    $MAILORIGIN, qw(purge --mta postfix --mta-config), $p->{etc},
+    qw(--vhost hacked.example --yes));
+run(qw(umount /usr/sbin/postsuper));
+like($out, qr/^deleted 2 of 2 mails/m, 'one that came in meanwhile goes too')
+    or diag($rc, $out, $err);
+is(scalar(() = slurp("$p->{dir}/trace") =~ /\b$good->{queue_id}".* = \d+$/mg), 1,
+    '... while a mail of another origin is read once');
+
 $p->stop;
 done_testing;
