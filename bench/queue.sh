@@ -1,7 +1,10 @@
 # queue and purge in a Postfix queue of MAILS mails (10,000), every fifth of a
 # hacked site: what `queue` takes beside `grep -rlaF` over the same files,
 # which is what one does without stamps, and what `purge --yes` takes for that
-# fifth.  ROUNDS rounds side by side, medians; the queue is warm in the cache.
+# fifth beside the two that no purge of Postfix's goes without, `postsuper -h`
+# and `postsuper -d`, given the ids.  On this disk and in memory: a file system
+# that discards blocks as they are freed makes each deletion wait for the disk.
+# ROUNDS rounds side by side, medians; the queue is warm in the cache.
 # shellcheck source=bench/common.sh
 . "$SRC/bench/common.sh"
 
@@ -24,16 +27,19 @@ EOT
 chown postfix "$tmp/lib"
 # (its own folders are to be reachable for Postfix's user)
 chmod 755 "$tmp"
-postfix -c "$tmp/etc" check
 echo "mta postfix" >"$ETC/mailorigin.conf"
 now=$(date +%s)
 for i in $(seq 20); do
 	"$stamp" "$ETC/keyring" mail="$(printf 'Hack%012d' "$i")" when="$now" \
 		time="$now" vhost=hacked.example script=/srv/hacked/wp-content/x.php \
-		uri=/wp-content/x.php client=198.51.100.9 uid=1001 >"$tmp/spam.$i"
+		uri=/wp-content/x.php client=198.51.100.9 uid=1001 host=mx.test \
+		id="$(printf 'Hack%020d' "$i")" method=POST \
+		request='POST /wp-content/x.php HTTP/1.1' >"$tmp/spam.$i"
 	"$stamp" "$ETC/keyring" mail="$(printf 'Good%012d' "$i")" when="$now" \
 		time="$now" vhost="site$i.example" script="/srv/site$i/index.php" \
-		uri=/contact client=192.0.2.7 uid=1002 >"$tmp/good.$i"
+		uri=/contact client=192.0.2.7 uid=1002 host=mx.test \
+		id="$(printf 'Good%020d' "$i")" method=POST \
+		request='POST /contact HTTP/1.1' >"$tmp/good.$i"
 done
 # queue files as Postfix writes them; 2.4 KB of text, as PHP's mails are
 cat >"$tmp/fill.pl" <<'EOT'
@@ -76,8 +82,8 @@ fill() { perl "$tmp/fill.pl" "$tmp" "$spool" "$MAILS"; }
 once() {
 	name=$1 want=$2
 	shift 2
-	"$BENCH/runs" 1 /dev/null /bin/sh -c '"$@" >"$0"' "$tmp/out" "$@" >>"$tmp/t.$name" ||
-		:
+	"$BENCH/runs" 1 /dev/null /bin/sh -c '"$@" >"$0"' "$tmp/out" "$@" \
+		>>"$tmp/t.$where.$name" || :
 	got=$(grep -c . "$tmp/out" || :)
 	if [ "$got" != "$want" ]; then
 		echo "bench: $name has $got lines, not $want" >&2
@@ -90,34 +96,58 @@ cli() {
 	set -- "$MAILORIGIN" "$verb" --mta postfix --mta-config "$tmp/etc" "$@"
 	once "$verb" "$want" "$@"
 }
+cat >"$tmp/postsuper" <<END
+postsuper -c $tmp/etc -h - <$tmp/ids 2>&1
+postsuper -c $tmp/etc -d - hold <$tmp/ids 2>&1
+END
+LC_ALL=C
+export LC_ALL
 fifth=$((MAILS / 5))
-for _ in $(seq "$ROUNDS"); do
-	fill
-	sync
-	LC_ALL=C
-	export LC_ALL
-	grep -rlaF nothing "$spool" >/dev/null || :
-	once grep $fifth grep -rlaF 'From: web@hacked.example' "$spool"
-	want=$fifth
-	cli queue --vhost hacked.example
-	want=$((fifth + 1)) # and the sum
-	cli purge --vhost hacked.example --yes
-	grep -q "^deleted $fifth of $fifth mails" "$tmp/out" || {
-		tail -n 1 "$tmp/out" >&2
-		exit 1
-	}
+for where in disk memory; do
+	[ $where = disk ] || mount -t tmpfs -o mode=755 mo-spool "$spool"
+	postfix -c "$tmp/etc" check
+	for _ in $(seq "$ROUNDS"); do
+		fill
+		sync
+		grep -rlaF nothing "$spool" >/dev/null || :
+		once grep $fifth grep -rlaF 'From: web@hacked.example' "$spool"
+		sed 's,.*/,,' "$tmp/out" >"$tmp/ids"
+		want=$fifth
+		cli queue --vhost hacked.example
+		want=$((fifth + 1)) # and the sum
+		cli purge --vhost hacked.example --yes
+		grep -q "^deleted $fifth of $fifth mails" "$tmp/out" || {
+			tail -n 1 "$tmp/out" >&2
+			exit 1
+		}
+		fill
+		sync
+		want=$((2 * fifth + 2))
+		once postsuper $want sh "$tmp/postsuper"
+	done
 done
-for what in grep queue purge; do
-	median <"$tmp/t.$what" >"$tmp/m.$what"
-done
-echo "| $MAILS queued mails | ms | of grep |"
-echo "|---|--:|--:|"
-for what in grep queue purge; do
-	case $what in
-	grep) name='`grep -rlaF`' ;;
-	queue) name='`queue --vhost`' ;;
-	*) name="\`purge --yes\` of $fifth" ;;
-	esac
-	printf '| %s | %.0f | %s |\n' "$name" "$(cat "$tmp/m.$what")" \
-		"$(ratio "$(cat "$tmp/m.$what")" "$(cat "$tmp/m.grep")")"
-done
+umount "$spool"
+m() {
+	awk -v c="$3" '{ print $c }' "$tmp/t.$1.$2" | median
+}
+row() { # NAME FILE BASE
+	printf '| %s |' "$1"
+	for where in disk memory; do
+		printf ' %.0f | %s | %.0f |' "$(m $where "$2" 1)" \
+			"$(ratio "$(m $where "$2" 1)" "$(m $where "$3" 1)")" \
+			"$(m $where "$2" 2)"
+	done
+	echo
+}
+head_line() {
+	echo "| $MAILS queued mails | on disk: ms | of $1 | CPU ms |" \
+		"in memory: ms | of $1 | CPU ms |"
+	echo "|---|--:|--:|--:|--:|--:|--:|"
+}
+head_line grep
+row '`grep -rlaF`' grep grep
+row '`queue --vhost`' queue grep
+echo
+head_line postsuper
+row '`postsuper -h`, `-d`' postsuper postsuper
+row "\`purge --yes\` of $fifth" purge postsuper
