@@ -87,6 +87,42 @@ static int is_suffix(const char *s)
     return digits > 0 || n == 1;
 }
 
+size_t cli_files_base(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *p = slash ? slash + 1 : path;
+
+    while (*p && !is_suffix(p + 1)) {
+        p++;
+    }
+    return (size_t)(p - path) + (*p != '\0');
+}
+
+/* Is it still being compressed from one beside it?  PATH.gz beside PATH itself
+ * is a log of its own. */
+static int is_being_made(const char *path)
+{
+    size_t n = strlen(path);
+    struct stat st;
+    char *plain;
+    int rc;
+
+    if (n > 3 && strcmp(path + n - 3, ".gz") == 0) {
+        n -= 3;
+    }
+    else if (n > 4 && strcmp(path + n - 4, ".zst") == 0) {
+        n -= 4;
+    }
+    else {
+        return 0;
+    }
+    if (cli_files_base(path) >= n || (plain = strndup(path, n)) == NULL) {
+        return 0;
+    }
+    rc = stat(plain, &st) == 0;
+    free(plain);
+    return rc;
+}
+
 int cli_files_rotated(struct cli_files *f, const char *path, void *user)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -108,8 +144,7 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
         return -1;
     }
     while ((e = readdir(d)) != NULL) {
-        size_t n = strlen(e->d_name), cut;
-        struct stat st;
+        size_t n = strlen(e->d_name);
 
         if (n < baselen || memcmp(e->d_name, base, baselen) != 0 ||
             !is_suffix(e->d_name + baselen)) {
@@ -121,19 +156,9 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
         }
         memcpy(full, path, dirlen);
         memcpy(full + dirlen, e->d_name, n + 1);
-        cut = n > 3 && strcmp(e->d_name + n - 3, ".gz") == 0    ? 3
-              : n > 4 && strcmp(e->d_name + n - 4, ".zst") == 0 ? 4
-                                                                : 0;
-        if (cut && n - cut > baselen) {
-            char c = full[dirlen + n - cut];
-
-            full[dirlen + n - cut] = '\0';
-            saved = stat(full, &st);
-            full[dirlen + n - cut] = c;
-            if (saved == 0) {
-                free(full); /* it is still being made from that one */
-                continue;
-            }
+        if (is_being_made(full)) {
+            free(full);
+            continue;
         }
         if (cli_files_one(f, full, user) > 0) {
             added++;
@@ -142,6 +167,25 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
     }
     closedir(d);
     return added;
+}
+
+char *cli_files_again(const char *path, uint64_t dev, uint64_t inode)
+{
+    char *base = strndup(path, cli_files_base(path)), *found = NULL;
+    struct cli_files f = {NULL, 0, 0};
+    size_t i;
+
+    if (base) {
+        cli_files_rotated(&f, base, NULL);
+    }
+    for (i = 0; i < f.n && found == NULL; i++) {
+        if (f.file[i].dev == dev && f.file[i].inode == inode) {
+            found = strdup(f.file[i].path);
+        }
+    }
+    cli_files_free(&f);
+    free(base);
+    return found;
 }
 
 int cli_files_glob(struct cli_files *f, const char *pattern, void *user)
@@ -158,7 +202,8 @@ int cli_files_glob(struct cli_files *f, const char *pattern, void *user)
         return -1;
     }
     for (i = 0; i < g.gl_pathc; i++) {
-        if (cli_files_one(f, g.gl_pathv[i], user) > 0) {
+        if (!is_being_made(g.gl_pathv[i]) &&
+            cli_files_one(f, g.gl_pathv[i], user) > 0) {
             added++;
         }
     }

@@ -28,10 +28,15 @@ struct cli_files {
  * -1 with errno where nothing could be looked at.
  */
 int cli_files_rotated(struct cli_files *f, const char *path, void *user);
-/* Adds what the pattern matches (glob(3)); a plain name likewise. */
+/* Adds what the pattern matches (glob(3)), but for what is being made of
+ * another there; a plain name likewise. */
 int cli_files_glob(struct cli_files *f, const char *pattern, void *user);
 /* Adds just that file; 1, 0 where it is there already, or -1 with errno. */
 int cli_files_one(struct cli_files *f, const char *path, void *user);
+/* Where that file of such a log is now, to be freed; NULL: it is gone. */
+char *cli_files_again(const char *path, uint64_t dev, uint64_t inode);
+/* The length of that path without what rotation put behind it. */
+size_t cli_files_base(const char *path);
 /* oldest first */
 void cli_files_sort(struct cli_files *f);
 void cli_files_free(struct cli_files *f);

@@ -369,6 +369,13 @@ uint64_t cli_lines_size(const struct cli_lines *l)
                                                          : 0;
 }
 
+int cli_lines_is(const struct cli_lines *l, uint64_t dev, uint64_t inode)
+{
+    struct stat st;
+
+    return fstat(l->fd, &st) == 0 && st.st_dev == dev && st.st_ino == inode;
+}
+
 int cli_lines_seek(struct cli_lines *l, uint64_t offset)
 {
     if (lseek(l->fd, (off_t)offset, SEEK_SET) < 0) {

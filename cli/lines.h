@@ -11,6 +11,8 @@
 struct cli_lines *cli_lines_fd(int fd);
 int cli_lines_seekable(const struct cli_lines *l); /* a plain regular file */
 uint64_t cli_lines_size(const struct cli_lines *l); /* 0: not a file */
+/* Is it that file? */
+int cli_lines_is(const struct cli_lines *l, uint64_t dev, uint64_t inode);
 /* Goes on at that byte of a plain file. */
 int cli_lines_seek(struct cli_lines *l, uint64_t offset);
 /* where the next line begins, in a plain file */

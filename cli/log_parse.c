@@ -31,6 +31,14 @@ static int from(struct match *m, int i, const char *p);
 /* Is [p, q) what a field of that kind can be? */
 static int fits(enum log_part kind, const char *p, const char *q)
 {
+    if (kind == LOG_ID || kind == LOG_UNIQUE_ID) {
+        for (; p < q; p++) {
+            if (*p <= ' ' || *p == '"') {
+                return 0; /* what the log had there before it had ids */
+            }
+        }
+        return 1;
+    }
     if (kind != LOG_NUMBER && kind != LOG_STATUS && kind != LOG_DURATION) {
         return 1;
     }

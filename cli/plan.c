@@ -132,6 +132,9 @@ int plan_file(struct plan *p, struct cli_file *file)
 {
     struct part part = {.source = p->of,
                         .file = file->path,
+                        .dev = file->dev,
+                        .inode = file->inode,
+                        .whole = file->size,
                         .list = p->list,
                         .size = file->size,
                         .slow = p->s.slow,

@@ -6,6 +6,7 @@
  * after it compared with the time seen last.  Only where a second is wanted is
  * the line's begin searched and the line parsed.
  */
+#include "files.h"
 #include "jump.h"
 #include "lines.h"
 #include "search.h"
@@ -378,10 +379,44 @@ static void by_block(struct scan *n, struct cli_lines *l, const char *after,
     }
 }
 
+static void say(struct scan *n, const char *what)
+{
+    pthread_mutex_lock(&n->s->lock);
+    search_note(n->s->found, 1, "%s: %s", n->p->file, what);
+    pthread_mutex_unlock(&n->s->lock);
+}
+
+/* The part's file, also where rotation has given it another name since it was
+ * planned; NULL: it is gone, which is said. */
+static struct cli_lines *open_part(struct scan *n)
+{
+    const struct part *p = n->p;
+    struct cli_lines *l = cli_lines_open(p->file);
+    char *now;
+
+    if (l == NULL || !cli_lines_is(l, p->dev, p->inode)) {
+        cli_lines_close(l);
+        l = NULL;
+        if ((now = cli_files_again(p->file, p->dev, p->inode)) != NULL) {
+            l = cli_lines_open(now);
+            free(now);
+        }
+        if (l == NULL || !cli_lines_is(l, p->dev, p->inode)) {
+            cli_lines_close(l);
+            say(n, "it was rotated away while it was read; ask again");
+            return NULL;
+        }
+    }
+    if (cli_lines_size(l) < p->whole) {
+        say(n, "it was cut while it was read; ask again");
+    }
+    return l;
+}
+
 static void one_part(struct scan *n)
 {
     struct part *p = n->p;
-    struct cli_lines *l = cli_lines_open(p->file);
+    struct cli_lines *l = open_part(n);
     const char *after;
     uint64_t done = 0;
     size_t len, nafter;
@@ -389,7 +424,7 @@ static void one_part(struct scan *n)
 
     n->last = p->from;
     if (l == NULL) {
-        return; /* gone since it was looked at */
+        return;
     }
     if (p->plain && p->at > 0) {
         /* the line that byte at - 1 is of is the part's before */
@@ -410,9 +445,7 @@ static void one_part(struct scan *n)
         n->s->done += p->size - done;
     }
     if (cli_lines_error(l)) {
-        pthread_mutex_lock(&n->s->lock);
-        search_note(n->s->found, 1, "%s: %s", p->file, cli_lines_error(l));
-        pthread_mutex_unlock(&n->s->lock);
+        say(n, cli_lines_error(l));
     }
     cli_lines_close(l);
 }

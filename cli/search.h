@@ -26,6 +26,8 @@ struct hunt {
 struct part {
     struct source *source;
     const char *file;
+    uint64_t dev, inode,
+        whole; /* the file's, and its size, as it was planned */
     struct cli_want **list; /* by time */
     size_t from, to; /* in the list */
     uint64_t until; /* a line past it ends the part */

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +116,6 @@ int sources_pipe(const char *command, const char *server_root, char *out,
     char w[1024], *base;
     const char *p = command;
     size_t n = 0;
-    int any = 0;
 
     while (*p == '|' || *p == '$' || *p == ' ') {
         p++; /* "|", "||" and "|$" */
@@ -145,17 +143,12 @@ int sources_pipe(const char *command, const char *server_root, char *out,
         for (base = w; *base && n + 4 < size; base++) {
             if (*base == '%' && base[1]) {
                 base++;
-                any = 1;
                 if (n == 0 || out[n - 1] != '*') {
                     out[n++] = '*';
                 }
                 continue;
             }
             out[n++] = *base;
-        }
-        if (!any) { /* rotatelogs adds the time */
-            memcpy(out + n, ".*", 2);
-            n += 2;
         }
         out[n] = '\0';
         return 0;
@@ -262,25 +255,62 @@ static int is_pattern(const char *s)
 static void find_files(struct source *s)
 {
     char note[2200];
-    glob_t g;
-    size_t i;
+    size_t i, n;
 
     if (s->note) {
         return;
     }
     if (cli_files_rotated(&s->files, s->name, NULL) <= 0 &&
-        is_pattern(s->name) && glob(s->name, 0, NULL, &g) == 0) {
-        for (i = 0; i < g.gl_pathc; i++) {
-            cli_files_one(&s->files, g.gl_pathv[i], NULL);
-            cli_files_rotated(&s->files, g.gl_pathv[i], NULL);
+        is_pattern(s->name) && cli_files_glob(&s->files, s->name, NULL) >= 0) {
+        n = s->files.n;
+        for (i = 0; i < n; i++) {
+            cli_files_rotated(&s->files, s->files.file[i].path, NULL);
         }
-        globfree(&g);
     }
     if (s->files.n == 0) {
         snprintf(note, sizeof(note), "%.2000s: there is no such file", s->name);
         s->note = strdup(note);
     }
     cli_files_sort(&s->files);
+}
+
+/*
+ * What a pattern matches can be several logs, each with a format of its own:
+ * each becomes a source.  0, or -1: no memory.
+ */
+static int split(struct sources *all, size_t which)
+{
+    struct source *s = &all->s[which], *own;
+    struct cli_file *f;
+    size_t i, base;
+    char *name;
+
+    if (s->files.n == 0 || s->format_text || !is_pattern(s->name)) {
+        return 0;
+    }
+    base = cli_files_base(s->files.file[0].path);
+    for (i = 1; i < s->files.n;) {
+        f = &s->files.file[i];
+        if (cli_files_base(f->path) == base &&
+            memcmp(f->path, s->files.file[0].path, base) == 0) {
+            i++;
+            continue;
+        }
+        name = strndup(f->path, cli_files_base(f->path));
+        own = name ? get(all, name, NULL) : NULL;
+        free(name);
+        s = &all->s[which];
+        f = &s->files.file[i];
+        if (own == NULL || cli_files_one(&own->files, f->path, NULL) < 0) {
+            return -1;
+        }
+        own->all = 1;
+        cli_files_sort(&own->files);
+        free(f->path);
+        memmove(f, f + 1, (s->files.n - i - 1) * sizeof(*f));
+        s->files.n--;
+    }
+    return 0;
 }
 
 static int compile(struct source *s)
@@ -367,16 +397,20 @@ static int given(struct cli *c, struct sources *out)
     }
     for (i = 0; i < c->naccess_logs && rc == 0; i++) {
         struct source *s = get(out, c->access_log[i], c->log_format);
-        const char *format;
 
-        if (s == NULL) {
+        if (s != NULL) {
+            s->all = 1;
+            find_files(s);
+        }
+        if (s == NULL || split(out, (size_t)(s - out->s)) != 0) {
             mo_error("out of memory");
             rc = -1;
-            break;
         }
-        s->all = 1;
-        find_files(s);
-        format = c->log_format ? NULL : known_format(&known, s);
+    }
+    for (k = 0; k < out->n && rc == 0; k++) {
+        struct source *s = &out->s[k];
+        const char *format = c->log_format ? NULL : known_format(&known, s);
+
         if (format) {
             s->format_text = strdup(format);
         }

@@ -36,7 +36,8 @@ int source_guess(struct source *s, const char *path);
 
 /*
  * The pattern of the files that a piped logger writes (rotatelogs, cronolog),
- * in out; 0, or -1: not such a one.
+ * in out; without one in it, rotation puts a time or number behind it, or
+ * nothing.  0, or -1: not such a one.
  */
 int sources_pipe(const char *command, const char *server_root, char *out,
                  size_t size);

@@ -14,6 +14,7 @@ DEPS_TEST = \
 	gunicorn \
 	nodejs \
 	apache2-suexec-custom \
+	apache2-utils \
 	clang \
 	clang-format \
 	cppcheck \
@@ -35,5 +36,4 @@ DEPS_BENCH = \
 	jq \
 	mawk \
 	valgrind \
-	apache2-utils \
 	hyperfine
