@@ -42,6 +42,7 @@ struct log_text {
 struct log_line {
     struct log_text part[LOG_PARTS];
     int has_time;
+    int any_zone; /* the caller's: take it for a time of any zone */
     int is_end; /* it is the request's end, not its begin */
     /* when it was, at the earliest; other_us: the second reading of a local
      * time that DST gave twice; else the same */

@@ -170,9 +170,18 @@ static void look(struct scan *n, const char *line, size_t len, int whole)
         return;
     }
     t = l.time_us / SECOND * SECOND;
+    /* where our own zone found nothing, httpd's may be another */
+    l.any_zone = n->s->slow == WANT_SLOWEST && !l.is_end && t > ZONES &&
+                 log_format_no_zone(n->f);
     if (l.is_end) {
         compare(n, &wl, t > n->s->slow ? t - n->s->slow : 0, t + SECOND, line,
                 len);
+        return;
+    }
+    if (l.any_zone) {
+        for (t -= ZONES; t <= l.time_us + ZONES; t += ZONE_STEP) {
+            compare(n, &wl, t, t + l.unit, line, len);
+        }
         return;
     }
     compare(n, &wl, t, l.time_us + l.unit, line, len);

@@ -171,6 +171,11 @@ static int time_differs(const struct cli_want *w, const struct log_line *l)
         return l->time_us + unit <= w->time_us ||
                l->time_us > want_until(w, WANT_SLOWEST);
     }
+    if (l->any_zone) {
+        uint64_t apart = w->time_us + ZONES - l->time_us;
+
+        return apart > 2 * ZONES || apart % ZONE_STEP >= unit;
+    }
     return (w->time_us < l->time_us || w->time_us - l->time_us >= unit) &&
            (w->time_us < l->other_us || w->time_us - l->other_us >= unit);
 }

@@ -12,6 +12,10 @@
 #define WANT_SLOW (600 * 1000000ull)
 #define WANT_SLOWEST (6 * 3600 * 1000000ull)
 
+/* How far two zones are apart at most, and of what that is a multiple. */
+#define ZONES (26 * 3600 * 1000000ull)
+#define ZONE_STEP (900 * 1000000ull)
+
 /* A line with what is worked out of it at most once. */
 struct want_line {
     const struct log_line *l;

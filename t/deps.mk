@@ -20,6 +20,7 @@ DEPS_TEST = \
 	cppcheck \
 	shellcheck \
 	binutils \
+	faketime \
 	git \
 	iproute2 \
 	lintian \

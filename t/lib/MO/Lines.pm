@@ -14,7 +14,7 @@
 #   $l->check(WHAT [, twins => {CASE => [CASES]}, doubt => {NAME => [CASE]}])
 #       each mail's line by `log --access`, in each format; twins are equal
 #       requests of one second; what a line shows too little of may be
-#       ambiguous without one
+#       ambiguous, with others or without
 # A script that is asked for sends its mail by $l->script: its subject is the
 # request's X-Case.
 package MO::Lines;
@@ -191,8 +191,12 @@ sub is_right {
             $class eq 'second' ? @{$o->{twins}{$case} // []} : ();
         my $match = $class eq 'exact' ? 'exact'
             : @line > 1 ? 'ambiguous' : 'unique';
-        $match = $r->{access_match} # but none
-            if grep {$_ eq $case} @{$o->{doubt}{$name} // []};
+        if ((grep {$_ eq $case} @{$o->{doubt}{$name} // []})
+            && $r->{access_match} eq 'ambiguous') {
+            my %right = map {$_ => 1} @line;
+            $match = 'ambiguous';
+            @line = @{$r->{access_lines}} if grep {$right{$_}} @{$r->{access_lines}};
+        }
         $n++;
         if ($class eq 'near' && $r->{access_match} eq 'ambiguous') {
             ($match, @line) = ('ambiguous', @line,
