@@ -86,6 +86,14 @@ extern const struct cli_verb *const cli_verbs[]; /* NULL past the last */
 int cli_getopt(struct cli *c, int argc, char **argv, int *next,
                const char **value);
 
+/*
+ * All of them, for a verb without operands: take(arg, index, value) returns 0,
+ * or -1 after it has said what is wrong.  0, or -1: return CLI_TROUBLE.
+ */
+int cli_take_options(struct cli *c, int argc, char **argv,
+                     int (*take)(void *arg, int o, const char *value),
+                     void *arg);
+
 /* journalctl's time grammar: "2026-11-24 08:00[:00]", "08:00", "today",
  * "yesterday", "now", "-2h", "2 hours ago", "@epoch"; local time.
  * 0, or -1. */

@@ -2,100 +2,26 @@
  * now: the requests in progress, off httpd's boards, with the mails that the
  * mail log has of each so far.
  */
-#include "cli.h"
+#include "now.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
-#include "mo_board.h"
 #include "mo_msg.h"
-#include "mo_origin.h"
-#include "mo_paths.h"
 
-struct req {
-    UT_hash_handle hh;
-    struct mo_origin o;
-    int32_t pid, tid;
-    uint64_t ms; /* so long already */
-    unsigned long mails;
-    int nameless;
-};
-struct list {
-    struct req **r;
-    size_t n, cap;
-    struct req *by_id;
-};
-
-static void add(struct list *l, const struct mo_slot *s)
-{
-    uint64_t now = mo_boottime();
-    struct req *r, *same;
-
-    l->r = cli_grown(l->r, l->n, &l->cap, sizeof *l->r);
-    r = calloc(1, sizeof *r);
-    if (!r)
-        mo_fatal(CLI_TROUBLE, "out of memory");
-    r->pid = s->pid;
-    r->tid = s->tid;
-    r->ms = now > s->start ? (now - s->start) / 1000000 : 0;
-    r->nameless = !s->origin_len || s->origin_len > sizeof s->origin ||
-                  mo_origin_decode(s->origin, s->origin_len, &r->o) < 0;
-    l->r[l->n++] = r;
-    if (!r->nameless && r->o.id[0]) {
-        HASH_FIND_STR(l->by_id, r->o.id, same);
-        if (!same)
-            HASH_ADD_KEYPTR(hh, l->by_id, r->o.id, strlen(r->o.id), r);
-    }
-}
-
-/* the boards that are httpd's: of root or of our own user, as the recorder
- * takes them.  How many could be read. */
-static int boards(struct list *l)
-{
-    DIR *d = opendir(MO_BOARD_DIR);
-    struct dirent *e;
-    int n = 0;
-
-    if (!d) {
-        mo_error("%s: %s (no httpd with mod_mailorigin has run here)",
-                 MO_BOARD_DIR, strerror(errno));
-        return -1;
-    }
-    while ((e = readdir(d)) != NULL) {
-        static struct mo_slot slot;
-        struct mo_board b;
-        uint32_t index = 0;
-        char path[4096];
-
-        if (e->d_name[0] < '0' || e->d_name[0] > '9' ||
-            e->d_name[strspn(e->d_name, "0123456789")])
-            continue;
-        snprintf(path, sizeof path, "%s/%s", MO_BOARD_DIR, e->d_name);
-        if (mo_board_map(&b, path, 0, geteuid()) < 0) {
-            if (errno != ENOENT)
-                mo_warn("board %s: %s", path, strerror(errno));
-            continue;
-        }
-        n++;
-        while (mo_board_next(&b, 0, &index, &slot))
-            add(l, &slot);
-        mo_board_unmap(&b);
-    }
-    closedir(d);
-    return n;
-}
+enum { OPT_FOLLOW };
+static const struct cli_option options[] = {
+    {"follow", NULL,
+     "go on: on a terminal as a screen, else a line for each that begins, "
+     "mails or ends"},
+    {NULL, NULL, NULL}};
 
 static int count(void *arg, struct mo_record *rec)
 {
-    struct list *l = arg;
-    struct req *r;
+    struct now_list *l = arg;
+    struct now_req *r;
 
     if (rec->value[MO_F_REQUEST_ID]) {
         HASH_FIND_STR(l->by_id, rec->value[MO_F_REQUEST_ID], r);
@@ -106,7 +32,7 @@ static int count(void *arg, struct mo_record *rec)
 }
 
 /* their mails: the log from the oldest request's begin on */
-static void mails(struct cli *c, struct list *l)
+static void mails(struct cli *c, struct now_list *l)
 {
     static struct cli all; /* no filter: those are for requests */
     uint64_t since = 0;
@@ -125,115 +51,41 @@ static void mails(struct cli *c, struct list *l)
     cli_records(&all, count, l, NULL);
 }
 
-static int wanted(struct cli *c, const struct req *r)
+static int take(void *arg, int which, const char *value)
 {
-    struct mo_record rec;
-
-    memset(&rec, 0, sizeof rec);
-    if (!c->nfilters)
-        return 1;
-    if (r->nameless)
-        return 0;
-    rec.value[MO_F_REQUEST_ID] = r->o.id;
-    rec.value[MO_F_CLIENT] = r->o.client;
-    rec.value[MO_F_VHOST] = r->o.vhost;
-    rec.value[MO_F_METHOD] = r->o.method;
-    rec.value[MO_F_URI] = r->o.uri;
-    rec.value[MO_F_SCRIPT] = r->o.script;
-    rec.value[MO_F_HANDLER] = r->o.handler;
-    rec.value[MO_F_USER] = r->o.user;
-    return cli_match(c, &rec);
-}
-
-static int order(const void *a, const void *b)
-{
-    const struct req *const *x = a, *const *y = b;
-
-    if ((*x)->mails != (*y)->mails)
-        return (*x)->mails < (*y)->mails ? 1 : -1;
-    return (*x)->ms < (*y)->ms ? 1 : (*x)->ms > (*y)->ms ? -1 : 0;
-}
-
-static void safe(const char *s)
-{
-    cli_print_safe(stdout, s[0] ? s : "-", s[0] ? strlen(s) : 1);
-}
-
-static void print(struct cli *c, const struct req *r)
-{
-    const struct mo_origin *o = &r->o;
-    char time[32];
-    int first = 1;
-
-    if (c->json) {
-        putchar('{');
-        cli_json_num(stdout, &first, "pid", (uint64_t)r->pid);
-        cli_json_num(stdout, &first, "tid", (uint64_t)r->tid);
-        cli_json_num(stdout, &first, "milliseconds", r->ms);
-        cli_json_num(stdout, &first, "mails", r->mails);
-        if (!r->nameless) {
-            mo_time_format(o->time_us, time);
-            cli_json_str(stdout, &first, "request_id", o->id);
-            cli_json_str(stdout, &first, "request_time", time);
-            cli_json_str(stdout, &first, "client", o->client);
-            cli_json_str(stdout, &first, "vhost", o->vhost);
-            cli_json_str(stdout, &first, "method", o->method);
-            cli_json_str(stdout, &first, "uri", o->uri);
-            cli_json_str(stdout, &first, "script", o->script);
-            cli_json_str(stdout, &first, "handler", o->handler);
-            cli_json_str(stdout, &first, "user", o->user);
-        }
-        fputs("}\n", stdout);
-        return;
-    }
-    printf("%7d %8.1fs %s%6lu mails%s  ", r->pid, (double)r->ms / 1000,
-           r->mails ? cli_bold(c) : "", r->mails, cli_plain(c));
-    if (r->nameless) {
-        puts("(MailOrigin Off)");
-        return;
-    }
-    safe(o->client);
-    putchar(' ');
-    safe(o->vhost);
-    putchar(' ');
-    safe(o->method);
-    putchar(' ');
-    safe(o->uri);
-    putchar(' ');
-    safe(o->script);
-    putchar('\n');
+    (void)value;
+    *(int *)arg |= which == OPT_FOLLOW;
+    return 0;
 }
 
 static int run(struct cli *c, int argc, char **argv)
 {
-    struct list l = {0};
+    struct now_list l = {0};
     size_t i, shown = 0;
+    int follow = 0;
 
-    if (argc > 1) {
-        mo_error("now takes no operand, and here is '%s'", argv[1]);
+    if (cli_take_options(c, argc, argv, take, &follow) < 0)
         return CLI_TROUBLE;
-    }
-    if (boards(&l) < 0)
+    if (follow)
+        return now_follow(c);
+    if (now_boards(&l) < 0)
         return CLI_TROUBLE;
     mails(c, &l);
     if (l.n)
-        qsort(l.r, l.n, sizeof *l.r, order);
+        qsort(l.r, l.n, sizeof *l.r, now_order);
     for (i = 0; i < l.n; i++) {
-        if (wanted(c, l.r[i])) {
-            print(c, l.r[i]);
+        if (now_wanted(c, l.r[i])) {
+            now_print(c, l.r[i], NULL);
             shown++;
         }
     }
-    HASH_CLEAR(hh, l.by_id);
-    for (i = 0; i < l.n; i++)
-        free(l.r[i]);
-    free(l.r);
+    now_free(&l);
     return shown ? CLI_FOUND : CLI_NOTHING;
 }
 
 const struct cli_verb cli_now = {"now",
                                  CLI_NEEDS_CONF,
                                  run,
-                                 "[--vhost NAME] [--script PATH] …",
+                                 "[--follow] [--vhost NAME] [--script PATH] …",
                                  "requests in progress, with their mails",
-                                 NULL};
+                                 options};

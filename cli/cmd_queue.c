@@ -133,24 +133,21 @@ void pick_print(struct cli *c, const struct queue *q, const struct pick *p)
     putchar('\n');
 }
 
+static int take(void *o, int which, const char *value)
+{
+    return pick_option(o, which, value);
+}
+
 static int run(struct cli *c, int argc, char **argv)
 {
     struct pick_options o = {.claims = 1, .all = 1};
     struct picks ps;
     struct queue q;
-    const char *value;
-    int next = 1, which, rc;
+    int rc;
     size_t i;
 
-    while ((which = cli_getopt(c, argc, argv, &next, &value)) >= 0)
-        if (pick_option(&o, which, value) < 0)
-            return CLI_TROUBLE;
-    if (which == -2)
+    if (cli_take_options(c, argc, argv, take, &o) < 0)
         return CLI_TROUBLE;
-    if (next < argc) {
-        mo_error("queue takes no operand, and here is '%s'", argv[next]);
-        return CLI_TROUBLE;
-    }
     if (pick_queue(c, &o, &q) < 0 || picks_find(c, &o, &q, &ps) < 0)
         return CLI_TROUBLE;
     for (i = 0; i < ps.n; i++)

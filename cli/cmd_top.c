@@ -54,6 +54,7 @@ struct row {
 struct top {
     struct row *rows;
     enum mo_field by;
+    unsigned long limit;
 };
 
 static void keep_time(char out[32], const char *t)
@@ -168,42 +169,40 @@ static void print(struct cli *c, const struct row *e)
     putchar('\n');
 }
 
-static int run(struct cli *c, int argc, char **argv)
+static int take(void *arg, int which, const char *value)
 {
-    struct top t = {.by = MO_F_SCRIPT};
-    unsigned long bad = 0, limit = 20, n = 0;
-    struct row *e, *tmp;
-    const char *value;
+    struct top *t = arg;
     char *end;
-    int next = 1, which;
     size_t i;
 
-    while ((which = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
-        if (which == OPT_BY) {
-            for (i = 0; i < NKEYS && strcmp(keys[i].name, value) != 0;)
-                i++;
-            if (i == NKEYS) {
-                mo_error("--by '%s' is none of script, vhost, uri, client, "
-                         "uid, verdict, hour",
-                         value);
-                return CLI_TROUBLE;
-            }
-            t.by = keys[i].field;
+    if (which == OPT_BY) {
+        for (i = 0; i < NKEYS && strcmp(keys[i].name, value) != 0;)
+            i++;
+        if (i == NKEYS) {
+            mo_error("--by '%s' is none of script, vhost, uri, client, uid, "
+                     "verdict, hour",
+                     value);
+            return -1;
         }
-        else {
-            limit = strtoul(value, &end, 10);
-            if (*value < '0' || *value > '9' || *end) {
-                mo_error("-n '%s' is no number", value);
-                return CLI_TROUBLE;
-            }
-        }
+        t->by = keys[i].field;
+        return 0;
     }
-    if (which == -2)
-        return CLI_TROUBLE;
-    if (next < argc) {
-        mo_error("top takes no operand, and here is '%s'", argv[next]);
-        return CLI_TROUBLE;
+    t->limit = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end) {
+        mo_error("-n '%s' is no number", value);
+        return -1;
     }
+    return 0;
+}
+
+static int run(struct cli *c, int argc, char **argv)
+{
+    struct top t = {.by = MO_F_SCRIPT, .limit = 20};
+    unsigned long bad = 0, n = 0;
+    struct row *e, *tmp;
+
+    if (cli_take_options(c, argc, argv, take, &t) < 0)
+        return CLI_TROUBLE;
     c->fields = 1ull << t.by | 1ull << MO_F_ACTION;
     if (cli_records(c, add, &t, &bad) < 0)
         return CLI_TROUBLE;
@@ -212,7 +211,7 @@ static int run(struct cli *c, int argc, char **argv)
     if (t.by == MO_F_TIME) {
         HASH_ITER(hh, t.rows, e, tmp)
         {
-            if (limit && n++ >= limit) {
+            if (t.limit && n++ >= t.limit) {
                 HASH_DEL(t.rows, e);
                 free(e);
             }
@@ -225,7 +224,7 @@ static int run(struct cli *c, int argc, char **argv)
     n = 0;
     HASH_ITER(hh, t.rows, e, tmp)
     {
-        if (n++ < limit || !limit)
+        if (n++ < t.limit || !t.limit)
             print(c, e);
         HASH_DEL(t.rows, e);
         free(e);

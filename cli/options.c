@@ -479,3 +479,26 @@ int cli_getopt(struct cli *c, int argc, char **argv, int *next,
     *next += n;
     return o;
 }
+
+int cli_take_options(struct cli *c, int argc, char **argv,
+                     int (*take)(void *arg, int o, const char *value),
+                     void *arg)
+{
+    const char *value;
+    int next = 1, o;
+
+    while ((o = cli_getopt(c, argc, argv, &next, &value)) >= 0) {
+        if (take(arg, o, value) != 0) {
+            return -1;
+        }
+    }
+    if (o == -2) {
+        return -1;
+    }
+    if (next < argc) {
+        mo_error("%s takes no operand, and here is '%s'", c->verb->name,
+                 argv[next]);
+        return -1;
+    }
+    return 0;
+}
