@@ -43,7 +43,7 @@ clean('cppcheck', qw(cppcheck -q -j2 --std=c11 --max-configs=1
 # GCC's analyzer.  Where a struct behind a pointer owns what was allocated,
 # it takes that for lost (to GCC 14 at least): in these files its leaks are
 # not minded, LeakSanitizer looks for those.
-my %owns = map { $_ => 1 } qw(cli/cases.c cli/cmd_now.c cli/correlate.c cli/files.c
+my %owns = map { $_ => 1 } qw(cli/cases.c cli/correlate.c cli/files.c cli/now.c
     cli/plan.c cli/queue_act.c cli/queue_pick.c cli/queue_postfix.c cli/sources.c
     cli/unrecorded.c cli/waves_find.c lib/layout.c recorder/policy.c);
 # it would take many minutes for these: it looks at fewer ways through them
