@@ -26,8 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* a request that is asked for, and its line that is still to be written */
 struct asked {
-    uint32_t begin, sent, written; /* s */
-    int lines; /* 2: another client's equal one, but for a client that we know */
+    uint32_t begin, sent, written, again; /* s; again: of its second line */
+    int lines; /* 2: an equal one, by no id, that ended later */
     int due;
     int has_id, in_log;
     char id[24], uri[32], begin_text[32], sent_text[32];
@@ -66,20 +66,25 @@ static void line(struct log *g, uint32_t at, const char *uri, const char *id,
 /* Up to that second: what was under way ends, and others come and go. */
 static void advance(struct log *g, uint32_t to)
 {
+    struct asked *a, *next;
     unsigned i;
 
-    for (i = 0; i < g->n; i++) {
-        struct asked *a = &g->a[i];
-
-        if (!a->due || a->written > to)
-            continue;
-        a->due = 0;
-        g->now = a->written > g->now ? a->written : g->now;
-        if (g->size > (long)LOG_MAX)
-            continue;
-        for (a->in_log = 0; a->in_log < a->lines; a->in_log++)
-            line(g, a->begin, a->uri, a->has_id ? a->id : "-", 1);
+    for (;;) {
+        next = NULL;
+        for (i = 0; i < g->n; i++) {
+            a = &g->a[i];
+            if (a->due > 0 && a->written <= to &&
+                (!next || a->written < next->written))
+                next = a;
+        }
+        if (!next || g->size > (long)LOG_MAX)
+            break;
+        g->now = next->written > g->now ? next->written : g->now;
+        line(g, next->begin, next->uri, next->has_id ? next->id : "-", 1);
         line(g, g->now, "/other", "-", 0);
+        next->in_log++;
+        next->due--;
+        next->written = next->again;
     }
     g->now = to > g->now ? to : g->now;
     line(g, g->now, "/other", "-", 0);
@@ -96,10 +101,13 @@ static void ask(struct log *g, unsigned what, unsigned much)
     memset(a, 0, sizeof *a);
     a->begin = g->now;
     a->sent = g->now + much % 8;
-    a->lines = what & 1 ? 1 : 1 + (much % 16 == 0);
     a->has_id = g->with_id && what % 4 != 2;
+    a->lines = a->has_id || what & 1 ? 1 : 1 + (much % 2 == 0);
     a->written = a->sent + late[a->lines > 1 ? much % 6 : much / 8 % 8];
-    a->due = much != 255; /* else it is in no log */
+    a->again = a->written + late[much / 32 % 6] / 2;
+    if (a->lines > 1 && a->again > a->sent + 590)
+        a->again = a->written;
+    a->due = much == 255 ? 0 : a->lines; /* else it is in no log */
     snprintf(a->id, sizeof a->id, "AAAAAAAAAAAAAA%02u", g->n);
     snprintf(a->uri, sizeof a->uri, "/asked/%02u", g->n);
     mo_time_format(a->begin * 1000000ull + 999 * much, a->begin_text);
