@@ -21,7 +21,9 @@ work=/tmp/mo-overlay # one for all: what is mounted there is ours alone
 mkdir -p "$work"
 mount -t tmpfs -o mode=755,size=4g mo-overlay "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
-mount -t overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" \
+# (procmail waits a second where a mailbox was read in this one)
+mount -t overlay \
+    -o "noatime,lowerdir=/,upperdir=$work/upper,workdir=$work/work" \
     mo-overlay "$work/root"
 root=$work/root
 mount -t proc proc "$root/proc"
