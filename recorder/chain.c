@@ -41,7 +41,9 @@ void rec_proc_close(struct rec_proc *p)
  * has just been opened; -1: none. */
 static int cached(struct rec_proc *p, int32_t pid, int32_t tid, int *fresh)
 {
-    unsigned h = ((uint32_t)pid * 2654435761u ^ (uint32_t)tid * 40503u) >> 7;
+    /* A server's processes and threads are numbered in a row: so each has a
+     * place of its own, while a hash would put two into one. */
+    uint32_t h = tid == 0 ? (uint32_t)pid : (uint32_t)tid + REC_CACHE / 2;
     unsigned i = h % REC_CACHE;
     char path[64];
 
