@@ -39,15 +39,16 @@ static void add(struct now_list *l, const char *board, const struct mo_slot *s)
 
 /* the boards that are httpd's: of root or of our own user, as the recorder
  * takes them.  How many could be read. */
-int now_boards(struct now_list *l)
+static int read_boards(struct now_list *l, int quiet)
 {
     DIR *d = opendir(MO_BOARD_DIR);
     struct dirent *e;
     int n = 0;
 
     if (!d) {
-        mo_error("%s: %s (no httpd with mod_mailorigin has run here)",
-                 MO_BOARD_DIR, strerror(errno));
+        if (!quiet)
+            mo_error("%s: %s (no httpd with mod_mailorigin has run here)",
+                     MO_BOARD_DIR, strerror(errno));
         return -1;
     }
     while ((e = readdir(d)) != NULL) {
@@ -61,7 +62,7 @@ int now_boards(struct now_list *l)
             continue;
         snprintf(path, sizeof path, "%s/%s", MO_BOARD_DIR, e->d_name);
         if (mo_board_map(&b, path, 0, geteuid()) < 0) {
-            if (errno != ENOENT)
+            if (errno != ENOENT && !quiet)
                 mo_warn("board %s: %s", path, strerror(errno));
             continue;
         }
@@ -72,6 +73,25 @@ int now_boards(struct now_list *l)
     }
     closedir(d);
     return n;
+}
+
+int now_boards(struct now_list *l)
+{
+    return read_boards(l, 0);
+}
+
+int now_has(const char *id)
+{
+    struct now_list l = {0};
+    struct now_req *r;
+    int has = 0;
+
+    if (*id && read_boards(&l, 1) > 0) {
+        HASH_FIND_STR(l.by_id, id, r);
+        has = r != NULL;
+    }
+    now_free(&l);
+    return has;
 }
 
 int now_wanted(const struct cli *c, const struct now_req *r)

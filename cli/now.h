@@ -28,6 +28,8 @@ struct now_list {
  * why there is none. */
 int now_boards(struct now_list *l);
 void now_free(struct now_list *l);
+/* Is the request of that id in progress, as far as can be read? */
+int now_has(const char *id);
 /* does it pass the filters? */
 int now_wanted(const struct cli *c, const struct now_req *r);
 /* who mails most first, then the oldest; for qsort over pointers */

@@ -1,6 +1,7 @@
 /*
  * What trace prints: for the admin, for programs and for the site's owner.
  */
+#include "now.h"
 #include "trace.h"
 
 #include <pwd.h>
@@ -198,6 +199,12 @@ static void sender(const struct cli *c, const struct mo_record *r)
     row(c, "Reason", value(r, MO_F_REASON));
 }
 
+/* Its line is written when it ends. */
+static int is_still_on(const struct cli_want *w)
+{
+    return w->match == MATCH_NONE && w->id && now_has(w->id);
+}
+
 static const char *match_words(const struct cli_want *w)
 {
     switch (w->match) {
@@ -212,7 +219,9 @@ static const char *match_words(const struct cli_want *w)
     case MATCH_NONE:
         break;
     }
-    return "no line of that request was found";
+    return is_still_on(w) ? "none yet: the request is still in progress "
+                            "(mailorigin now)"
+                          : "no line of that request was found";
 }
 
 static void access_lines(const struct cli *c, const struct cli_want *w)
@@ -364,6 +373,7 @@ void trace_json(const struct cli_case *k, const struct cli_want *w)
     cases_replay(k, why, sizeof(why));
     cli_json_str(stdout, &first, "replay", why);
     cli_json_str(stdout, &first, "access_match", cli_match_name(w->match));
+    cli_json_str(stdout, &first, "in_progress", is_still_on(w) ? "yes" : "");
     printf(",\"access_lines\":[");
     for (h = w->hits; h; h = h->next) {
         fputs(h == w->hits ? "" : ",", stdout);

@@ -160,6 +160,13 @@ close $s;
 # ---- slow ones: their lines stand behind those of later requests
 my @slow = map {$l->say("slow-$_", "GET /slow.cgi?$_ HTTP/1.1")} 1 .. 3;
 $l->mail("slow-$_") for 1 .. 3;
+{
+    my $id = $l->mail('slow-2')->{id};
+    my ($o) = $l->traced('--id', $id);
+    is("$o->{access_match} $o->{in_progress}", 'none yes', 'a request in progress has no line yet');
+    like((run($MAILORIGIN, qw(trace --id), $id))[1], qr/^access_log +none yet: .* in progress/m,
+        '... and it is said');
+}
 for my $n (3, 1, 2) {
     my $now = time;
     wait_for(sub {noise(5); time > $now + 1}, 'a second');
@@ -195,6 +202,7 @@ my @wrong;
 for my $r (grep {$l->names($_)} $l->recorder->records) {
     my ($status, $out) = run($MAILORIGIN, qw(trace --json --id), $r->{id});
     my $o = JSON::PP->new->utf8->decode($out);
+    push @wrong, "$r->{subject}: in progress" if $o->{in_progress};
     push @wrong, "$r->{subject}: $o->{access_match}: @{$o->{access_lines}}"
         if $o->{access_match} ne 'exact' or @{$o->{access_lines}} != 6
         or grep {!/\Q$r->{request_id}/} @{$o->{access_lines}};
