@@ -48,7 +48,7 @@ our %format = (
     end_first => ['[%{end:%d/%b/%Y:%T %z}t] [%{begin:%d/%b/%Y:%T %z}t] %h "%r" %>s',
         'second'],
     end_micro => ['%{end:usec}t %D %h "%r" %>s', 'near'],
-    end_clf => ['%h %l %u %{end}t "%r" %>s %b %D', 'second'],
+    end_clf => ['%h %l %u %{end}t "%r" %>s %b %D', 'near'],
     json => ['{"time":"%{%Y-%m-%dT%H:%M:%S%z}t","remote_addr":"%a",'
         . '"request":"%r","status":%>s,"referer":"%{Referer}i",'
         . '"agent":"%{User-Agent}i"}', 'second'],
