@@ -47,7 +47,7 @@ my %owns = map { $_ => 1 } qw(cli/cases.c cli/correlate.c cli/files.c cli/now.c
     cli/plan.c cli/queue_act.c cli/queue_pick.c cli/queue_postfix.c cli/sources.c
     cli/unrecorded.c cli/waves_find.c lib/layout.c recorder/policy.c);
 # it would take many minutes for these: it looks at fewer ways through them
-my %wide = map { $_ => 1 } qw(cli/unrecorded.c);
+my %wide = map { $_ => 1 } qw(cli/now.c cli/unrecorded.c);
 sub analyze {
     my ($name, $flags, @files) = @_;
     my $text = join '', map {
