@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #define PROBE 4096 /* bytes looked at to tell a place's time */
-#define WORTH (64 * 1024) /* bytes that are read faster than jumped over */
-#define SMALL (16 * 1024) /* read at a time after a jump */
+#define WORTH (24 * 1024) /* bytes that are read faster than jumped over */
+#define SMALL (8 * 1024) /* read at a time after a jump */
 #define LARGE (128 * 1024) /* and where there are none */
 #define PATIENCE (60 * SECOND) /* a line that is later stops no jumps */
 #define NEAR (10 * SECOND)
@@ -91,10 +91,12 @@ static void raise(struct jump *j)
 static int go(struct jump *j, struct cli_lines *l, uint64_t second)
 {
     uint64_t lo = cli_lines_at(l), lo_us = j->latest, rate = 0;
-    uint64_t hi = j->p->end < cli_lines_size(l) ? j->p->end : cli_lines_size(l);
-    uint64_t begin, us, to;
+    uint64_t hi = j->p->end, size = cli_lines_size(l), begin, us, to;
     int tries;
 
+    if (hi > size) {
+        hi = size;
+    }
     if (j->us[0] && j->latest > j->us[0] && lo > j->at[0]) {
         rate = (lo - j->at[0]) / ((j->latest - j->us[0]) / SECOND);
     }

@@ -75,9 +75,13 @@ static size_t escape_one(const unsigned char *s, size_t n, char *out,
     return (size_t)(p - out);
 }
 
+/* printable ASCII but '"' and '\\' */
 static int is_plain(unsigned char c)
 {
-    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+    static const unsigned char yes[256] = {
+        [' ' ... '!'] = 1, ['#' ... '['] = 1, [']' ... '~'] = 1};
+
+    return yes[c];
 }
 
 size_t mo_json_escape(const char *s, size_t len, char *out, size_t size,
