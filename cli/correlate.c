@@ -187,6 +187,14 @@ static void one_source(struct plan *p, struct source *src)
         }
         passed += rc == 0;
     }
+    if (say && src->files.nunread &&
+        p->list[0]->time_us <= src->files.unread_us) {
+        search_note(p->s.found, 1,
+                    "%s%s compressed in a way that is not read (.gz and .zst "
+                    "are): unpack what is of that time",
+                    src->files.unread,
+                    src->files.nunread > 1 ? " and older ones are" : " is");
+    }
     if (say && passed) {
         search_note(p->s.found, 0, "%s: %zu of %zu files are of another time",
                     src->name, passed, src->files.n);

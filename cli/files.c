@@ -87,6 +87,24 @@ static int is_suffix(const char *s)
     return digits > 0 || n == 1;
 }
 
+/* Likewise, compressed by a program whose format is not read. */
+static int is_other_suffix(const char *s)
+{
+    static const char *const kinds[] = {".xz", ".bz2", ".lz4", ".lzma", ".Z"};
+    char plain[64];
+    size_t n = strlen(s), i, k;
+
+    for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        k = strlen(kinds[i]);
+        if (n > k && n < sizeof(plain) && strcmp(s + n - k, kinds[i]) == 0) {
+            memcpy(plain, s, n - k);
+            plain[n - k] = '\0';
+            return is_suffix(plain);
+        }
+    }
+    return 0;
+}
+
 size_t cli_files_base(const char *path)
 {
     const char *slash = strrchr(path, '/'), *p = slash ? slash + 1 : path;
@@ -123,6 +141,25 @@ static int is_being_made(const char *path)
     return rc;
 }
 
+/* path is a rotated one of a kind that is not read. */
+static void add_unread(struct cli_files *f, const char *path)
+{
+    struct stat st;
+    uint64_t us;
+    char *copy;
+
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return;
+    }
+    f->nunread++;
+    us = (uint64_t)st.st_mtim.tv_sec * 1000000;
+    if (us >= f->unread_us && (copy = strdup(path)) != NULL) {
+        free(f->unread);
+        f->unread = copy;
+        f->unread_us = us;
+    }
+}
+
 int cli_files_rotated(struct cli_files *f, const char *path, void *user)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -146,8 +183,13 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
     while ((e = readdir(d)) != NULL) {
         size_t n = strlen(e->d_name);
 
-        if (n < baselen || memcmp(e->d_name, base, baselen) != 0 ||
-            !is_suffix(e->d_name + baselen)) {
+        int reads;
+
+        if (n < baselen || memcmp(e->d_name, base, baselen) != 0) {
+            continue;
+        }
+        reads = is_suffix(e->d_name + baselen);
+        if (!reads && !is_other_suffix(e->d_name + baselen)) {
             continue;
         }
         full = malloc(dirlen + n + 1);
@@ -157,6 +199,11 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
         memcpy(full, path, dirlen);
         memcpy(full + dirlen, e->d_name, n + 1);
         if (is_being_made(full)) {
+            free(full);
+            continue;
+        }
+        if (!reads) {
+            add_unread(f, full);
             free(full);
             continue;
         }
@@ -172,7 +219,7 @@ int cli_files_rotated(struct cli_files *f, const char *path, void *user)
 char *cli_files_again(const char *path, uint64_t dev, uint64_t inode)
 {
     char *base = strndup(path, cli_files_base(path)), *found = NULL;
-    struct cli_files f = {NULL, 0, 0};
+    struct cli_files f = {0};
     size_t i;
 
     if (base) {
@@ -240,6 +287,6 @@ void cli_files_free(struct cli_files *f)
         free(f->file[i].path);
     }
     free(f->file);
-    f->file = NULL;
-    f->n = f->cap = 0;
+    free(f->unread);
+    memset(f, 0, sizeof(*f));
 }

@@ -18,6 +18,11 @@ struct cli_file {
 struct cli_files {
     struct cli_file *file;
     size_t n, cap;
+    /* rotated ones that are compressed in a way that is not read: the one
+     * written last */
+    char *unread;
+    uint64_t unread_us;
+    size_t nunread;
 };
 
 /*

@@ -350,7 +350,7 @@ int trace_queue_cases(struct cli *c, struct trace_queue *q,
                       struct cli_cases *cs)
 {
     struct in_queue s = {.c = c, .cs = cs, .o = &q->pick};
-    struct cli_files f = {NULL, 0, 0};
+    struct cli_files f = {0};
     unsigned i;
     int rc = 0;
 

@@ -186,6 +186,17 @@ for my $way ('rename', 'copy and cut') {
     }
 }
 
+# ---- compressed by what we don't read: said, where it may be of that time
+unlink glob "$dir/m.log*";
+spew("$dir/m.log", "$id[-1]{lines}[0]\n");
+spew("$dir/m.log.2.xz", 'x');
+my $is_said = qr{m\.log\.2\.xz is compressed in a way that is not read};
+like((run($MAILORIGIN, qw(trace --id), $r[0]{id}, '--access-log', "$dir/m.log"))[1], $is_said,
+    'a kind of compression that is not read is said');
+utime 1e9, 1e9, "$dir/m.log.2.xz";
+unlike((run($MAILORIGIN, qw(trace --id), $r[0]{id}, '--access-log', "$dir/m.log"))[1], $is_said,
+    '... but not where it is too old');
+
 # ---- several logs of several formats by one pattern, none that httpd names
 mkdir "$dir/many";
 spew("$dir/many/a.access.log", "$r[-1]{lines}[0]\n");
