@@ -13,7 +13,9 @@
 
 #include "../../sendmail/wrapper.h"
 
+/* below zero: several of them */
 #define ANY -1
+#define ALL_BUT(mta) (-1 - (mta))
 
 static const struct {
     int mta;
@@ -23,19 +25,47 @@ static const struct {
     int nrcpts;
     int dots; /* does a dot end it? */
 } t[] = {
-    {ANY, "sendmail", SM_ARGS, NULL, 0, 1},
+    {MO_MTA_UNKNOWN, "sendmail", SM_ARGS, NULL, 0, 1},
+    {MO_MTA_POSTFIX, "sendmail", SM_ARGS, NULL, 0, 1},
+    {MO_MTA_DMA, "sendmail", SM_ARGS, NULL, 0, 1},
+    {MO_MTA_NULLMAILER, "sendmail", SM_T, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail", SM_OTHER, NULL, 0, 0},
     {ANY, "/usr/sbin/sendmail -t -i", SM_T, NULL, 0, 0},
     {ANY, "sendmail -i a b", SM_ARGS, NULL, 2, 0},
-    {ANY, "sendmail -oi -f me -- -bs", SM_ARGS, "me", 1, 0},
+    {ALL_BUT(MO_MTA_SSMTP), "sendmail -oi -f me -- -bs", SM_ARGS, "me", 1, 0},
     {ANY, "sendmail -fme a", SM_ARGS, "me", 1, 1},
     {ANY, "sendmail -f -bs a", SM_ARGS, "-bs", 1, 1},
     {ANY, "sendmail -f '' a", SM_ARGS, "", 1, 1},
     {MO_MTA_POSTFIX, "sendmail -r me a", SM_ARGS, "me", 1, 1},
     {ANY, "sendmail -F Me -t", SM_T, NULL, 0, 1},
     {ANY, "sendmail -F -t a", SM_ARGS, NULL, 1, 1},
-    {ANY, "mailq", SM_OTHER, NULL, 0, 0},
-    {ANY, "/usr/bin/newaliases", SM_OTHER, NULL, 0, 0},
-    {ANY, "sendmail -bp", SM_OTHER, NULL, 0, 0},
+    {ALL_BUT(MO_MTA_OPENSMTPD), "sendmail -bp", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_UNKNOWN, "mailq", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_UNKNOWN, "rsmtp", SM_BATCH, NULL, 0, 1},
+    {MO_MTA_UNKNOWN, "makemap", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_POSTFIX, "mailq", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_POSTFIX, "newaliases -bm a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "newaliases -t", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_POSTFIX, "hoststat a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "runq a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "rsmtp a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "rmail a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "mail a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "sendmail -bp -bm a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "sendmail -bv -bm a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_POSTFIX, "sendmail -q -bm a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_POSTFIX, "sendmail -qx -bm a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_POSTFIX, "sendmail -bm -bs", SM_BS, NULL, 0, 1},
+    {MO_MTA_EXIM, "mailq a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_EXIM, "runq -bm a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_EXIM, "smtpd a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_EXIM, "sendmail -bp -bm a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_EXIM, "sendmail -bS -bs", SM_BATCH, NULL, 0, 1},
+    {MO_MTA_SENDMAIL, "purgestat a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_SENDMAIL, "mailq -bm a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_SENDMAIL, "runq a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_SENDMAIL, "sendmail -bp -bm a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_SENDMAIL, "sendmail -q1m -bm a", SM_OTHER, NULL, 0, 0},
     {MO_MTA_POSTFIX, "sendmail -X /dev/null a", SM_ARGS, NULL, 1, 1},
     {MO_MTA_UNKNOWN, "sendmail -bs", SM_BS, NULL, 0, 1},
     {MO_MTA_UNKNOWN, "sendmail -bm -t", SM_T, NULL, 0, 1},
@@ -93,20 +123,68 @@ static const struct {
     {MO_MTA_SENDMAIL, "sendmail -M mvalue -t", SM_T, NULL, 0, 1},
     {MO_MTA_OPENSMTPD, "sendmail a -t", SM_T, NULL, 1, 0},
     {MO_MTA_OPENSMTPD, "sendmail -bs a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_OPENSMTPD, "/x/send-mail -bp -t", SM_T, NULL, 0, 0},
+    {MO_MTA_OPENSMTPD, "sendmail a -- -bix", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_OPENSMTPD, "sendmail -q a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_OPENSMTPD, "smtpctl a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_OPENSMTPD, "mail a", SM_OTHER, NULL, 0, 0},
     {MO_MTA_OPENSMTPD, "sendmail -S -f me a", SM_ARGS, "me", 1, 0},
     {MO_MTA_DMA, "sendmail a -i b", SM_ARGS, NULL, 2, 0},
     {MO_MTA_DMA, "sendmail -bs a", SM_ARGS, NULL, 1, 1},
     {MO_MTA_DMA, "sendmail -D a -- -i", SM_ARGS, NULL, 2, 1},
     {MO_MTA_DMA, "sendmail -q", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "/x/mailq", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "newaliases", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "newaliases a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "/x/newaliases", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "/x/newaliases a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_DMA, "rmail a", SM_ARGS, NULL, 1, 1},
+    {MO_MTA_DMA, "sendmail -Ap", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_DMA, "sendmail -A c -t", SM_T, NULL, 0, 1},
+    {MO_MTA_DMA, "sendmail -oiF a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_DMA, "sendmail -oem a", SM_ARGS, NULL, 1, 1},
     {MO_MTA_MSMTP, "msmtp -a acct x", SM_ARGS, NULL, 1, 0},
     {MO_MTA_MSMTP, "msmtp --read-recipients", SM_T, NULL, 0, 0},
     {MO_MTA_MSMTP, "msmtp --from=me x", SM_ARGS, "me", 1, 0},
     {MO_MTA_MSMTP, "msmtp --version", SM_OTHER, NULL, 0, 0},
     {MO_MTA_MSMTP, "msmtp -P x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --pre x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --host h --from me x", SM_ARGS, "me", 1, 0},
+    {MO_MTA_MSMTP, "msmtp --ho=h --auth x", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_MSMTP, "msmtp --tls-starttls=on --tls x", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_MSMTP, "msmtp --read- x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --read-r", SM_T, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --read-envelope-from x", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_MSMTP, "msmtp --rmqs=h", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --nosuch x", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_MSMTP, "msmtp -bmx x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp -d0.1 x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp --debug=0.1 x", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_MSMTP, "msmtp -d 0.1", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_MSMTP, "mailq -t", SM_T, NULL, 0, 0},
     {MO_MTA_NULLMAILER, "sendmail -t -fme", SM_T, "me", 0, 0},
     {MO_MTA_NULLMAILER, "sendmail -bs", SM_BS, NULL, 0, 0},
-    {MO_MTA_SSMTP, "sendmail x -t", SM_T, NULL, 1, 0},
+    {MO_MTA_NULLMAILER, "sendmail -bs --bm a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_NULLMAILER, "sendmail -vbs", SM_T, NULL, 0, 0},
+    {MO_MTA_NULLMAILER, "sendmail -q x a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_NULLMAILER, "sendmail -em -f me - -t", SM_ARGS, "me", 1, 0},
+    {MO_MTA_NULLMAILER, "sendmail --help", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_NULLMAILER, "mailq a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail x -t", SM_OTHER, NULL, 0, 0},
     {MO_MTA_SSMTP, "sendmail -bs", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail -- -t", SM_T, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail -odq a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail -odb a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail -oem -t", SM_T, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail -oe tq a", SM_OTHER, NULL, 0, 0},
+    {MO_MTA_SSMTP, "sendmail -bx a b", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail -b a b", SM_ARGS, NULL, 2, 0},
+    {MO_MTA_SSMTP, "sendmail -aux a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail -au x a", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail -Nnever a b", SM_ARGS, NULL, 1, 0},
+    {MO_MTA_SSMTP, "sendmail -Rhdrs a", SM_ARGS, "s", 1, 0},
+    {MO_MTA_SSMTP, "sendmail -vf me a", SM_ARGS, "me", 1, 0},
+    {MO_MTA_SSMTP, "/x/mailq a", SM_OTHER, NULL, 0, 0},
 };
 
 /* those MTAs for which no dot ends a message */
@@ -150,12 +228,13 @@ static void test_table(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        if (t[i].mta != ANY) {
+        if (t[i].mta >= 0) {
             try_one(i, t[i].mta);
             continue;
         }
         for (mta = MO_MTA_UNKNOWN; mta <= MO_MTA_SSMTP; mta++)
-            try_one(i, mta);
+            if (t[i].mta == ANY || mta != -1 - t[i].mta)
+                try_one(i, mta);
     }
 }
 
