@@ -20,10 +20,14 @@ enum mo_head_state {
 
 /* Which "From " lines of a mailbox an MTA passes over before the fields. */
 enum mo_from {
-    MO_FROM_MANY = 0, /* any number, with any '>' before (Postfix; the rest) */
+    MO_FROM_MANY = 0, /* any number, with any '>' before (Postfix; msmtp and
+                         sSMTP leave that to the server) */
     MO_FROM_ONE = 1, /* one, without '>' (Sendmail): what follows is text */
     MO_FROM_DATED = 2, /* any number, without '>', with a date (Exim) */
-    MO_FROM_NONE = 3 /* none (Exim's -bs) */
+    MO_FROM_NONE = 3, /* none (Exim's -bs) */
+    MO_FROM_QUOTED = 4, /* any number, with a '>' before or none (nullmailer) */
+    MO_FROM_QUOTED_ANY_CASE = 5, /* the same, also "from " (dma) */
+    MO_FROM_ANY_CASE = 6 /* any number, also "from ", no '>' (OpenSMTPD) */
 };
 
 struct mo_head {

@@ -102,17 +102,21 @@ static int is_dated(const char *p, const char *end)
 static int is_from(const struct mo_head *h, const char *p, size_t n, int ended)
 {
     static const char from[] = "From ";
-    size_t i = 0, j;
+    int any_case =
+        h->from == MO_FROM_ANY_CASE || h->from == MO_FROM_QUOTED_ANY_CASE;
+    size_t i = 0, j, quotes = h->from == MO_FROM_MANY ? n : 0;
 
     if (h->from == MO_FROM_NONE)
         return 0;
     if (h->from == MO_FROM_ONE && h->seen_line)
         return 0;
-    if (h->from == MO_FROM_MANY)
-        while (i < n && p[i] == '>')
-            i++;
+    if (h->from == MO_FROM_QUOTED || h->from == MO_FROM_QUOTED_ANY_CASE)
+        quotes = 1;
+    while (i < n && i < quotes && p[i] == '>')
+        i++;
     for (j = 0; j < 5 && i + j < n; j++)
-        if (p[i + j] != from[j])
+        if (p[i + j] != from[j] &&
+            !(any_case && j < 4 && (p[i + j] ^ from[j]) == 0x20))
             return 0;
     if (j < 5)
         return -1;

@@ -42,12 +42,12 @@ static const struct mta mtas[] = {
                          "mailq newaliases smtpd hoststat purgestat"},
     /* (its names are looked at by themselves) */
     [MO_MTA_OPENSMTPD] = {"A:B:b:E::e:F:f:iJ::L:mN:o:p:qr:R:StvV:x", 1, 0,
-                          SM_DOTS_TEXT, MO_FROM_MANY, ""},
+                          SM_DOTS_TEXT, MO_FROM_ANY_CASE, ""},
     [MO_MTA_MSMTP] = {"Pd::SC:a:f:N:R:X:tA:B:b:F:Gh:iL:mnO:o:v", 1, 1,
                       SM_DOTS_TEXT, MO_FROM_MANY, ""},
     [MO_MTA_DMA] = {"A:b:B:C:d:Df:F:h:iL:N:no:O:q:r:R:tUV:vX:", 1, 0,
-                    SM_DOTS_LF, MO_FROM_MANY, "mailq newaliases"},
-    [MO_MTA_NULLMAILER] = {NULL, 0, 0, SM_DOTS_TEXT, MO_FROM_MANY, ""},
+                    SM_DOTS_LF, MO_FROM_QUOTED_ANY_CASE, "mailq newaliases"},
+    [MO_MTA_NULLMAILER] = {NULL, 0, 0, SM_DOTS_TEXT, MO_FROM_QUOTED, ""},
     [MO_MTA_SSMTP] = {NULL, 0, 0, SM_DOTS_TEXT, MO_FROM_MANY,
                       "mailq newaliases"},
 };

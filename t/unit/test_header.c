@@ -229,6 +229,20 @@ static void test_head(void **state)
     assert_string_equal(out, "From a\n<F>\n\nFrom b\nTo: c\n");
     stamp(">From b\nTo: c\n", 14, 100, MO_FROM_ONE, &h, out);
     assert_string_equal(out, "<F>\n\n>From b\nTo: c\n");
+    stamp(">From a\nFrom b\nTo: c\n", 21, 100, MO_FROM_QUOTED, &h, out);
+    assert_string_equal(out, ">From a\nFrom b\n<F>\nTo: c\n");
+    stamp(">>From a\nTo: c\n", 15, 100, MO_FROM_QUOTED, &h, out);
+    assert_string_equal(out, "<F>\n\n>>From a\nTo: c\n");
+    stamp("from a\nTo: c\n", 13, 100, MO_FROM_QUOTED, &h, out);
+    assert_string_equal(out, "<F>\n\nfrom a\nTo: c\n");
+    stamp("FROM a\n>fRom b\nTo: c\n", 21, 1, MO_FROM_QUOTED_ANY_CASE, &h, out);
+    assert_string_equal(out, "FROM a\n>fRom b\n<F>\nTo: c\n");
+    stamp("from a\nFROM:\n", 13, 100, MO_FROM_ANY_CASE, &h, out);
+    assert_string_equal(out, "from a\n<F>\nFROM:\n");
+    stamp(">From a\nTo: c\n", 14, 100, MO_FROM_ANY_CASE, &h, out);
+    assert_string_equal(out, "<F>\n\n>From a\nTo: c\n");
+    stamp("From\0a\nTo: c\n", 13, 100, MO_FROM_ANY_CASE, &h, out);
+    assert_int_equal(h.insert, 0);
     stamp("From a\nTo: c\n", 13, 100, MO_FROM_NONE, &h, out);
     assert_string_equal(out, "<F>\n\nFrom a\nTo: c\n");
 }

@@ -27,6 +27,7 @@ sub queue {
 spew('/etc/dma/dma.conf', "MAILNAME x.example\nDEFER\n", 0644);
 modes_test('dma', program => '/usr/sbin/dma', mails => \&queue,
     later => qr/-\w*o/, # (0.13 does not mind -oi, later ones do)
+    text => qr/text|twice|blank/,
     cases => [
     map({ [$_, 'one@a.example'] } '-Ac', '-Am', '-Ap', '-Axp', '-q30m', '-vq',
         '-oiF', '-oiFalse', '-oI', '--version', '--help', '-tq'),

@@ -12,6 +12,7 @@ wrap_test('msmtp', '/usr/bin/msmtp');
 spew('/etc/msmtprc', "account default\nhost 127.0.0.1\nport 25\n"
     . "from alice\@x.example\ntls off\nauth off\n", 0644);
 modes_test('msmtp', program => '/usr/bin/msmtp', mails => smtp_sink(),
+    text => qr/text|blank|from/,
     cases => [
         map({ [$_, 'one@a.example'] } qw(-d0.1 -d5 --debug --debug=5 --debug=0.1 -P
             --pretend --prete -S --serverinfo --server --host=127.0.0.1

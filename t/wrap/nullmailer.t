@@ -23,6 +23,7 @@ sub queue {
 spew("/etc/nullmailer/$_", "x.example\n", 0644)
     for qw(me defaultdomain defaulthost);
 modes_test('nullmailer', program => '/usr/sbin/sendmail', mails => \&queue,
+    text => qr/text|twice|blank|from/,
     cases => [
         map({ [$_, 'one@a.example'] } '-em', '-ep', '-eq', '-ex', '--em',
             '--bm', '--bp', '--bs', '--bm=x', '-bm=x', '-bmx', '-bpx', '-ibp',

@@ -34,6 +34,9 @@ my ($status, $out, $err) = run('smtpd', '-P', 'mta', '-P', 'mda');
 is $status, 0, 'smtpd runs' or diag($out, $err);
 wait_for(sub { (run('smtpctl', 'show', 'status'))[0] == 0 }, 'smtpd answers');
 modes_test('opensmtpd', program => '/usr/sbin/smtpctl', mails => \&queue,
+    text => qr/text|quoted|blank/,
+    # a head without a field that it knows is text
+    unseen => qr/text|quoted|blank|alone|empty|no meaning|nothing/,
     cases => [
         map({ [$_, 'one@a.example'] } '-bi', '-bix', '-ibi', '-bp', '-bs',
             '-q30m', '-vq', '-qv', '-E', '-Ex', '-J', '-Jx', '--version'),

@@ -14,6 +14,7 @@ spew('/etc/ssmtp/ssmtp.conf', "root=postmaster\nmailhub=127.0.0.1:25\n"
 modes_test('ssmtp', program => '/usr/sbin/ssmtp', mails => smtp_sink(),
     # -f is for the field alone
     sender => sub { $_[0]{data} =~ /^From: (?|".*?" <(.*)>|(.*))$/m && $1 },
+    text => qr/text|blank|from|an empty line$/,
     cases => [
         map({ ["-b$_", '/etc/ssmtp/ssmtp.conf', 'one@a.example'] } '', 'x'),
         ['-C', '/etc/ssmtp/ssmtp.conf', 'one@a.example'],

@@ -11,6 +11,9 @@
 #       sender => CODE                of a mail, where from is not what -f says
 #       later => qr/…/                arguments after which it may end a mail at
 #           a dot where we do not: all of it is handed over, and it does that
+#       text => qr/…/                 names of @heads that it takes for text, of
+#           which it makes a mail of its own: nothing may get lost
+#       unseen => qr/…/               where it takes our field for text, too
 #   smtp_sink()                       a server for it on 127.0.0.1:25, which
 #       takes all: returns such a CODE
 #
@@ -30,6 +33,7 @@ use IO::Socket::INET ();
 use POSIX ();
 use Test::More;
 use MO::Test;
+use MO::Recorder;
 our @EXPORT = qw(modes_test smtp_sink);
 
 my $user = 'alice';
@@ -277,6 +281,71 @@ sub matrix {
     return \%cases;
 }
 
+# how a message may begin
+my @heads = (
+    ['fields', "$head\nbody\n"],
+    ['a From line', "From a\@b.example Mon Jan  5 10:00:00 2026\n${head}body\n"],
+    ['two From lines', "From a Mon Jan  5 10:00:00 2026\n"
+        . "From b Mon Jan  5 11:00:00 2026\n${head}body\n"],
+    ['a quoted From line', ">From a Mon Jan  5 10:00:00 2026\n${head}body\n"],
+    ['a From line twice quoted',
+        ">>From a Mon Jan  5 10:00:00 2026\n${head}body\n"],
+    ['a from line', "from a Mon Jan  5 10:00:00 2026\n${head}body\n"],
+    ['a From line, CR LF', "From a Mon Jan  5 10:00:00 2026\n${head}body\n"
+        =~ s/\n/\r\n/gr],
+    ['a From line, then text', "From a Mon Jan  5 10:00:00 2026\nbody\n"],
+    ['a From line alone', "From a Mon Jan  5 10:00:00 2026\n"],
+    ['a From line, then an empty one',
+        "From a Mon Jan  5 10:00:00 2026\n\nbody\n"],
+    ['a From line among the fields',
+        "Subject: x\nFrom a Mon Jan  5 10:00:00 2026\nTo: a\@b.example\n\nbody\n"],
+    ['text', "no field\n\nbody\n"],
+    ['a blank', " no field\n\nbody\n"],
+    ['an empty line', "\nbody\n"],
+    ['a field of no meaning', "X-Mine: x\n\nbody\n"],
+    ['nothing', ''],
+);
+
+# what differs from run to run; and our field
+sub plain {
+    my ($data) = @_;
+    my $ours = $data =~ s/^Mail-Origin: v=1;.*\n(?:[ \t].*\n)*//mg;
+    $data =~ s/^(?:Received|Date|Message-Id): .*\n(?:[ \t].*\n)*//mig;
+    return ($data, $ours);
+}
+
+# The same mails through the wrapper, whose field changes nothing else.
+sub heads_test {
+    my ($o) = @_;
+    my $recorder = MO::Recorder->new;
+    spew("$ETC/mailorigin.conf", "sendmail $o->{program}\nmta $o->{mta}\n",
+        0644);
+    for (@heads) {
+        my ($name, $in) = @$_;
+        my @got = map {
+            my ($status) = call($o, $_, $in, 'sendmail', '-i', $one);
+            my ($mail) = $o->{mails}->();
+            [$status, $mail];
+        } $o->{program}, $WRAPPER;
+        my ($real, $ours) = map { $_->[1] && "$_->[1]{from} to @{$_->[1]{to}}\n"
+            . (plain($_->[1]{data}))[0] } @got;
+        if ($o->{text} && $name =~ $o->{text}) {
+            ok $ours && $in =~ /(\S.*)\n*\z/ && $ours =~ /^\Q$1\E$/m,
+                "$o->{mta}, $name: it is there" or diag($got[1][1]{data});
+        }
+        else {
+            is "$got[1][0] " . ($ours // 'none'),
+                "$got[0][0] " . ($real // 'none'),
+                "$o->{mta}, $name: as without us" or diag($got[1][1]{data});
+        }
+        next if !$ours;
+        is((plain($got[1][1]{data}))[1], 1, "$o->{mta}, $name: stamped");
+        next if $o->{unseen} && $name =~ $o->{unseen};
+        like $got[1][1]{data} =~ s/\n\n.*//sr, qr/^Mail-Origin: v=1;/m,
+            "$o->{mta}, $name: in its head";
+    }
+}
+
 sub modes_test {
     my ($mta, %o) = @_;
     my $o = {%o, mta => $mta, dir => scratch()};
@@ -294,6 +363,8 @@ sub modes_test {
     $o->{env} = {%{$o->{env} // {}}, POSIXLY_CORRECT => ''};
     try_all($o, 'POSIXLY_CORRECT', $text, @{$cases->{recipients}},
         @{$cases->{sender}});
+    delete $o->{env}{POSIXLY_CORRECT};
+    heads_test($o);
     note "$mta: ", join ', ', map {"$o->{count}{$_} $_"} sort keys %{$o->{count}};
 }
 
