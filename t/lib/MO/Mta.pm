@@ -265,14 +265,16 @@ PERL
 # as a caller that knows sendmail by the name $as
 sub call {
     my ($user, $program, $as, $in, @args) = @_;
+    # Exim's delivery goes on when it has ended, and both say what they do
+    my $both = $mta eq 'exim' && grep { /^-[vNd]/ } @args;
     my ($status, $out, $err) = run({in => $in, timeout => 60, user => $user,
         cwd => '/', env => {USER => $user, LOGNAME => $user,
             HOME => (getpwnam $user)[7]}},
         @args == 1 && $args[0] eq '-bs' ? ($^X, '-e', $talk) : (),
-        'bash', '-c', $mta eq 'exim' && grep({ /^-[vNd]/ } @args)
-            # (its delivery goes on when it has ended, and says so)
+        'bash', '-c', $both
             ? 'exec 3>&1; (exec -a "$0" "$@" 2>&1 >&3 3>&-) | cat >&2 3>&-; exit ${PIPESTATUS[0]}'
             : 'exec -a "$0" "$@"', $as, $program, @args);
+    $err = join '', sort split /^/m, said($err) if $both;
     return "status $status\n" . said($out) . "--\n" . said($err);
 }
 
