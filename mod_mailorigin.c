@@ -269,8 +269,6 @@ static int mo_handler(request_rec *r)
     run->outer = rq->run;
     run->pool = r->pool;
     if (dir->on == 1) {
-        if (!rq->id)
-            rq->id = mo_new_id(first->pool, first->request_time);
         rq->named = 1;
         mo_origin_make(r, dir, run);
     }
@@ -297,6 +295,9 @@ static int mo_log_transaction(request_rec *r)
     while (r->next)
         r = r->next;
     if (rq && rq->named) {
+        /* the first of that name is what is read */
+        if (apr_table_get(r->subprocess_env, mo_env_name(MO_VAR_ID)) == rq->id)
+            return DECLINED;
         apr_table_unset(r->subprocess_env, mo_env_name(MO_VAR_ID));
         apr_table_addn(r->subprocess_env, mo_env_name(MO_VAR_ID), rq->id);
     }

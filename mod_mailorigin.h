@@ -8,6 +8,7 @@
  *   mod_mailorigin_board.c   the board over httpd's life
  *   mod_mailorigin_layout.c  the layout file
  *   mod_mailorigin_proxy.c   FastCGI connections, the forwarded token
+ *   mod_mailorigin_link.c    one such connection, as the kernel has it
  *   mod_mailorigin_cgid.c    mod_cgid's connections
  *   mod_mailorigin_block.c   403 for what is blocked
  */
@@ -96,11 +97,10 @@ void mo_origin_post_config(apr_pool_t *p);
 int mo_is_dynamic(const request_rec *r);
 /* Does the handler do no more than serve a file or a redirect? */
 int mo_plain_handler(const request_rec *r);
-/* Encodes r's origin into run (from r->pool) and sets its variables. */
+/* Encodes r's origin into run (from r->pool) and sets its variables; gives
+ * its request an id if it has none. */
 void mo_origin_make(request_rec *r, const struct mo_dir *dir,
                     struct mo_run *run);
-/* an id of our own: the second, big-endian, then random */
-const char *mo_new_id(apr_pool_t *p, apr_time_t when);
 
 /* ---- mod_mailorigin_env.c */
 const char *mo_env_name(enum mo_var v);
@@ -135,6 +135,26 @@ void mo_proxy_pre_config(apr_pool_t *p);
 void mo_proxy_post_config(apr_pool_t *p, server_rec *main);
 /* Are FastCGI connections followed?  Once the configuration is read. */
 int mo_proxy_follows(void);
+
+/* ---- mod_mailorigin_link.c */
+/* A connection's socket; it lives as long. */
+struct mo_link {
+    apr_pool_t *pool; /* the socket's */
+    int fd;
+    int watch; /* an epoll that hears of what was read; -1: none */
+    struct mo_conn conn; /* without use, since and last_pid; kind
+                            MO_CONN_UNKNOWN: the kernel says nothing */
+};
+/* From p, which must be cleared when sock is closed.  made: CLOCK_BOOTTIME ns
+ * before sock was made; 0: not known. */
+struct mo_link *mo_link_make(apr_pool_t *p, apr_socket_t *sock, int tcp,
+                             uint64_t made);
+/* Its listener onto the board's table; now: CLOCK_BOOTTIME ns.  Looked at
+ * anew every ten seconds, since a pid can be given to another master. */
+void mo_link_listener(const struct mo_link *link, uint64_t now);
+/* Waits (us) until what was sent has been read.  1: it has, 0: not in that
+ * time, -1: it can't be told. */
+int mo_link_wait_read(struct mo_link *link, apr_interval_time_t patience);
 
 /* ---- mod_mailorigin_cgid.c */
 void mo_cgid_hooks(void);

@@ -30,7 +30,7 @@ struct kept {
 
 static struct mo_board board; /* as this process has it */
 static pid_t mpm_child; /* the slot goes when that process ends */
-static int loadavg = -1;
+static int last_pid = -1; /* the file that says it */
 
 struct mo_board *mo_the_board(void)
 {
@@ -39,7 +39,7 @@ struct mo_board *mo_the_board(void)
 
 int32_t mo_board_last_pid(void)
 {
-    return mo_last_pid(loadavg);
+    return mo_last_pid(last_pid);
 }
 
 static struct kept *kept(void)
@@ -229,7 +229,7 @@ void mo_board_child_map(server_rec *s)
         __atomic_store_n(&board.head->follows, mo_proxy_follows() ? 1u : 0u,
                          __ATOMIC_RELAXED);
     /* now, since a chroot may follow */
-    loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    last_pid = mo_last_pid_open();
 }
 
 void mo_board_child_init(void)
@@ -238,31 +238,32 @@ void mo_board_child_init(void)
 }
 
 /* httpd's own user, or whom suexec becomes */
-static uid_t runs_as(const request_rec *r)
+static uid_t runs_as(const request_rec *r, uid_t own)
 {
     const ap_unix_identity_t *id = NULL;
 
     if (ap_unixd_config.suexec_enabled)
         id = ap_run_get_suexec_identity(r);
-    return id ? id->uid : geteuid();
+    return id ? id->uid : own;
 }
 
 void mo_board_enter(request_rec *r, struct mo_run *run)
 {
     struct mo_request *rq = run->request;
+    uid_t own;
 
     if (!board.head)
         return;
-    run->runs_as = runs_as(r);
+    own = geteuid();
+    run->runs_as = runs_as(r, own);
     if (rq->use.serial) {
         mo_board_origin(&board, &rq->use, run->origin, run->origin_len);
         mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);
         return;
     }
-    mo_board_begin(&board, (int32_t)mpm_child, mo_boottime(),
-                   mo_board_last_pid(), run->origin, run->origin_len, &rq->use);
-    if (run->runs_as != geteuid())
-        mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);
+    mo_board_begin(&board, (int32_t)mpm_child, (uint32_t)run->runs_as,
+                   mo_boottime(), mo_board_last_pid(), run->origin,
+                   run->origin_len, &rq->use);
     if (!rq->use.serial &&
         !__atomic_exchange_n(&board.head->full_said, 1, __ATOMIC_RELAXED))
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, r,

@@ -116,9 +116,12 @@ int mo_is_dynamic(const request_rec *r)
 
 /* ---- the origin */
 
-const char *mo_new_id(apr_pool_t *p, apr_time_t when)
+/* an id of our own: the second, big-endian, then random */
+#define ID_RANDOM 8
+static const char *new_id(apr_pool_t *p, apr_time_t when,
+                          const unsigned char fresh[ID_RANDOM])
 {
-    unsigned char raw[12];
+    unsigned char raw[4 + ID_RANDOM];
     apr_uint32_t sec = (apr_uint32_t)apr_time_sec(when);
     char *id = apr_palloc(p, 17);
 
@@ -126,7 +129,7 @@ const char *mo_new_id(apr_pool_t *p, apr_time_t when)
     raw[1] = (unsigned char)(sec >> 16);
     raw[2] = (unsigned char)(sec >> 8);
     raw[3] = (unsigned char)sec;
-    randombytes_buf(raw + 4, sizeof(raw) - 4);
+    memcpy(raw + 4, fresh, ID_RANDOM);
     mo_base64url(raw, sizeof(raw), id, 17);
     return id;
 }
@@ -217,6 +220,13 @@ static const char *script_of(const request_rec *r, apr_size_t *len)
     return name;
 }
 
+/* Is it mod_proxy's?  That one starts no program, and so never by suexec. */
+static int is_proxied(const request_rec *r)
+{
+    return r->handler && (!strcmp(r->handler, "proxy-server") ||
+                          !strncmp(r->handler, "proxy:", 6));
+}
+
 /* For simple wrappers, which may write it into a header as it is. */
 static const char *printable(apr_pool_t *p, const char *s, apr_size_t len)
 {
@@ -236,11 +246,17 @@ void mo_origin_make(request_rec *r, const struct mo_dir *dir,
     struct mo_origin o;
     unsigned char buf[MO_ORIGIN_MAX];
     char seal[MO_SEAL_TEXT_MAX];
+    /* all that a request takes, since each taking is a system call */
+    unsigned char fresh[MO_SEAL_NONCE_LEN + ID_RANDOM];
     const char *uri = first->unparsed_uri ? first->unparsed_uri : "";
     const char *query = strchr(uri, '?'), *script, *line;
     apr_size_t urilen = query ? (apr_size_t)(query - uri) : strlen(uri);
     apr_size_t scriptlen, seallen;
 
+    randombytes_buf(fresh, sizeof(fresh));
+    if (!run->request->id)
+        run->request->id =
+            new_id(first->pool, first->request_time, fresh + MO_SEAL_NONCE_LEN);
     script = script_of(r, &scriptlen);
     o.time_us = (uint64_t)first->request_time;
     o.when_us = 0;
@@ -274,10 +290,11 @@ void mo_origin_make(request_rec *r, const struct mo_dir *dir,
     run->var[MO_VAR_URI] = printable(r->pool, uri, urilen);
     run->var[MO_VAR_VHOST] = first->server->server_hostname;
     run->var[MO_VAR_SCRIPT] = printable(r->pool, script, scriptlen);
-    seallen =
-        mo_seal(keys, MO_SEAL_TOKEN, buf, run->origin_len, seal, sizeof(seal));
+    seallen = mo_seal_by(keys, MO_SEAL_TOKEN, fresh, buf, run->origin_len, seal,
+                         sizeof(seal));
     if (seallen) {
         run->var[MO_VAR_TOKEN] = apr_pstrmemdup(r->pool, seal, seallen);
-        run->var[MO_VAR_SSL_TOKEN] = run->var[MO_VAR_TOKEN];
+        if (!is_proxied(r))
+            run->var[MO_VAR_SSL_TOKEN] = run->var[MO_VAR_TOKEN];
     }
 }

@@ -1,19 +1,23 @@
 /*
  * Which FastCGI connection serves a request, and the forwarded token.
  *
- * mod_proxy has no hook between connecting to a backend and the first byte
- * to it.  So this runs around mod_proxy_fcgi's scheme handler: it takes a
- * connection from the worker's pool by mod_proxy's public functions, checks
- * it or connects, puts what the kernel calls it onto the board, and only
- * then runs the real handler, on a copy of the worker whose pool holds just
- * that connection; what comes back goes to the real pool.
+ * mod_proxy does not say which of its connections serves a request.  So this
+ * runs around mod_proxy_fcgi's scheme handler: it takes a connection from the
+ * worker's pool by mod_proxy's public functions, and runs the real handler on
+ * a copy of the worker whose pool holds just that one; what comes back goes
+ * to the real pool.
  *
- * On a kept connection the last request's script may still run: PHP's
- * fastcgi_finish_request() answers before its end.  mod_proxy_fcgi sends
- * FCGI_BEGIN_REQUEST, then puts the variables together, for which it asks
- * for the request's scheme, then sends them as FCGI_PARAMS.  That question
- * is a hook, and there this waits until the backend has read the begin: it
- * is then done with the last request, and has not begun this one.
+ * The handler connects where it must, sends FCGI_BEGIN_REQUEST, then puts the
+ * variables together, for which it asks for the request's scheme, then sends
+ * them as FCGI_PARAMS.  That question is a hook: there is a connection now,
+ * and no script can have begun on it, and what the kernel calls it goes onto
+ * the board.  On a kept connection the last request's script may still run:
+ * PHP's fastcgi_finish_request() answers before its end.  There this waits
+ * until the backend has read the begin: it is then done with the last
+ * request, and has not begun this one.
+ *
+ * Over TCP this connects before the handler does, since looking up a backend
+ * by its name and connecting to it can change the worker itself.
  *
  * The functions are looked up in the running httpd, so that we need no
  * mod_proxy to be loaded.  Its structures grow at their ends within one MMN
@@ -24,25 +28,13 @@
 #include "mod_mailorigin.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sched.h>
 #include <stddef.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "apr_portable.h"
 #include "apr_strings.h"
 #include "ap_mmn.h"
 #include "http_protocol.h"
 
 #include "mod_proxy.h"
-
-#include "mo_proc.h"
-#include "mo_sockdiag.h"
 
 /* the MMN minor of httpd 2.4.62, the oldest that this was tried with */
 #define PROXY_MINOR_MIN 134
@@ -89,6 +81,8 @@ static int fcgi_index; /* of mod_proxy_fcgi among the modules */
 static int worker_size; /* in the running mod_proxy; 0: we stay out */
 static const char *why_not; /* NULL: nothing to say */
 
+#define LINK_KEY "mod_mailorigin link"
+
 /*
  * What this thread runs the real handler for.  An included page can be a
  * FastCGI request within another's: then there are two.
@@ -96,171 +90,92 @@ static const char *why_not; /* NULL: nothing to say */
 struct around {
     struct around *outer;
     const proxy_worker *copy; /* the mark of our own call */
+    const request_rec *r;
     const struct mo_request *request;
-    struct mo_conn conn;
-    apr_os_sock_t fd; /* of the connection */
-    apr_interval_time_t patience; /* with a kept one's backend */
+    proxy_conn_rec *c;
+    struct mo_link *link; /* c's, once it has a socket */
+    struct mo_conn conn; /* what the board has of it */
+    uint64_t before; /* CLOCK_BOOTTIME ns before c's socket was made, if it is
+                        new */
+    int tcp; /* not a unix socket */
+    int begun; /* the begin of the request was sent */
 };
 static __thread struct around *inmost;
 
-static uint64_t start_of(pid_t pid)
+/* What is known of c's socket, and goes with it; NULL: nothing yet. */
+static struct mo_link *link_of(proxy_conn_rec *c)
 {
-    struct mo_proc proc = {0};
-    char path[32];
-    int fd;
+    void *link = NULL;
 
-    apr_snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    if (mo_proc_read_fd(fd, &proc)) {
-        proc.start = 0;
-    }
-    close(fd);
-    return proc.start;
+    apr_pool_userdata_get(&link, LINK_KEY, c->scpool);
+    return link;
 }
 
-/* L onto the board's table; looked at anew every ten seconds, since a pid
- * can be given to another master */
-static void note_listener(const struct mo_conn *conn)
+/* made: CLOCK_BOOTTIME ns before the socket was; 0: not known */
+static struct mo_link *link_make(proxy_conn_rec *c, int tcp, uint64_t made)
 {
-    static __thread pid_t last;
-    static __thread uint64_t when;
-    const uint64_t age = UINT64_C(10000000000);
+    struct mo_link *link = mo_link_make(c->scpool, c->sock, tcp, made);
 
-    if (conn->listener_pid <= 0 ||
-        (conn->listener_pid == last && conn->since - when < age)) {
-        return;
-    }
-    last = conn->listener_pid;
-    when = conn->since;
-    mo_board_listener(mo_the_board(), last, conn->listener_uid, start_of(last));
+    apr_pool_userdata_setn(link, LINK_KEY, NULL, c->scpool);
+    return link;
 }
 
-static uint64_t our_netns(void)
+static void show(const struct around *this, const struct mo_conn *conn)
 {
-    /* a process stays in its namespace; many threads may write the same */
-    static uint64_t inode;
-    struct stat st;
-
-    if (!inode && !stat("/proc/self/ns/net", &st)) {
-        inode = st.st_ino;
-    }
-    return inode;
+    mo_board_conn(mo_the_board(), &this->request->use, conn);
 }
 
-static int address_of(const struct sockaddr_storage *ss, uint8_t addr[16],
-                      uint16_t *port)
+/* The socket is there, and nothing by which this one's script could begin was
+ * sent on it. */
+static void shown(struct around *this)
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
+    struct mo_link *link = link_of(this->c);
+    int kept = link != NULL;
 
-    if (ss->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)ss;
-
-        memcpy(addr, &in->sin_addr, 4);
-        *port = ntohs(in->sin_port);
-        return MO_CONN_TCP4;
+    if (!kept) {
+        link = link_make(this->c, this->tcp, this->before);
     }
-    if (ss->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const void *)ss;
-
-        *port = ntohs(in->sin6_port);
-        if (!memcmp(&in->sin6_addr, mapped, sizeof mapped)) {
-            memcpy(addr, in->sin6_addr.s6_addr + sizeof mapped, 4);
-            return MO_CONN_TCP4;
-        }
-        memcpy(addr, &in->sin6_addr, 16);
-        return MO_CONN_TCP6;
-    }
-    return MO_CONN_NONE;
-}
-
-/* What the kernel calls the connection; kind is MO_CONN_UNKNOWN if nothing. */
-static void describe(apr_socket_t *sock, int reused, uint64_t made,
-                     struct mo_conn *conn, apr_os_sock_t *at)
-{
-    struct sockaddr_storage here, there;
-    socklen_t here_len = sizeof here, there_len = sizeof there;
-    struct ucred peer;
-    socklen_t peer_len = sizeof peer;
-    struct stat st;
-    apr_os_sock_t fd;
-
-    memset(conn, 0, sizeof *conn);
-    conn->kind = MO_CONN_UNKNOWN;
-    if (!sock || apr_os_sock_get(&fd, sock) || fd < 0 ||
-        getsockname(fd, (struct sockaddr *)&here, &here_len)) {
-        return;
-    }
-    if (here.ss_family == AF_UNIX) {
-        if (fstat(fd, &st)) {
-            return;
-        }
-        conn->inode = st.st_ino;
-        conn->kind = MO_CONN_UNIX;
-        if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len)) {
-            conn->listener_pid = peer.pid;
-            conn->listener_uid = peer.uid;
-        }
-    }
-    else {
-        if (getpeername(fd, (struct sockaddr *)&there, &there_len) ||
-            here.ss_family != there.ss_family) {
-            return;
-        }
-        conn->kind = address_of(&here, conn->local, &conn->local_port);
-        if (conn->kind == MO_CONN_NONE) {
-            conn->kind = MO_CONN_UNKNOWN;
-            return;
-        }
-        address_of(&there, conn->peer, &conn->peer_port);
-        conn->netns = our_netns();
-    }
-    conn->use = reused ? MO_CONN_WAITS : MO_CONN_FRESH;
-    conn->made = made;
-    conn->since = mo_boottime();
-    *at = fd;
+    this->link = link;
+    this->conn = link->conn;
+    this->conn.use = kept ? MO_CONN_WAITS : MO_CONN_FRESH;
+    this->conn.since = mo_boottime();
+    mo_link_listener(link, this->conn.since);
+    show(this, &this->conn);
 }
 
 /*
  * Between FCGI_BEGIN_REQUEST and FCGI_PARAMS of mod_proxy_fcgi's: see above.
- * Anybody else who asks for a request's scheme is not in a run of ours that
- * waits.
+ * Anybody else who asks for a request's scheme does so outside of its handler,
+ * or of another request.
  */
 static const char *begun(const request_rec *r)
 {
     struct around *this = inmost;
-    struct mo_sockdiag diag = {.fd = -1};
-    struct timespec nap = {.tv_nsec = 20000};
-    uint64_t end;
-    int tries = 0;
+    apr_interval_time_t patience;
     int taken;
 
-    (void)r;
-    if (!this || this->conn.use != MO_CONN_WAITS) {
+    if (!this || this->r != r || this->begun || !this->c->sock) {
         return NULL;
     }
-    if (this->conn.kind != MO_CONN_UNIX) {
-        mo_sockdiag_open(&diag);
+    this->begun = 1;
+    if (!this->link) {
+        shown(this);
     }
-    end = mo_boottime() + (uint64_t)this->patience * 1000;
-    while (!(taken = mo_sockdiag_peer_read(&diag, this->fd)) &&
-           mo_boottime() < end) {
-        if (tries++ < 8) {
-            sched_yield();
-            continue;
-        }
-        nanosleep(&nap, NULL);
-        if (nap.tv_nsec < 1000000) {
-            nap.tv_nsec *= 2;
-        }
+    if (this->conn.use != MO_CONN_WAITS || this->conn.kind == MO_CONN_UNKNOWN) {
+        return NULL;
     }
-    mo_sockdiag_close(&diag);
+    if (apr_socket_timeout_get(this->c->sock, &patience) || patience < 0 ||
+        patience / 10 > TAKE_MAX) {
+        patience = TAKE_MAX;
+    }
+    else {
+        patience /= 10;
+    }
+    taken = mo_link_wait_read(this->link, patience);
     this->conn.use = taken == 1 ? MO_CONN_TAKEN : MO_CONN_BUSY;
     this->conn.since = mo_boottime();
     this->conn.last_pid = mo_board_last_pid();
-    mo_board_conn(mo_the_board(), &this->request->use, &this->conn);
+    show(this, &this->conn);
     return NULL;
 }
 
@@ -299,10 +214,9 @@ static proxy_worker *copy_worker(apr_pool_t *p, proxy_worker *w,
  * Must mod_proxy be left to itself?  A worker's address that expires is
  * counted in the worker: the copy would count in w's place.
  */
-static int expires(request_rec *r, const proxy_worker *w)
+static int expires(const proxy_worker *w)
 {
-    return w->s->is_address_reusable && w->s->address_ttl > 0 &&
-           !*w->s->uds_path && !apr_table_get(r->notes, "uds_path");
+    return w->s->is_address_reusable && w->s->address_ttl > 0;
 }
 
 static int reuse_wanted(const proxy_worker *w)
@@ -310,35 +224,19 @@ static int reuse_wanted(const proxy_worker *w)
     return w->s->disablereuse_set && !w->s->disablereuse;
 }
 
-/* When c's socket was made; it goes with the socket. */
-static uint64_t *made_at(proxy_conn_rec *c)
-{
-    static const char key[] = "mod_mailorigin made";
-    static uint64_t unknown;
-    void *made = NULL;
-
-    if (!c->scpool) {
-        return &unknown;
-    }
-    apr_pool_userdata_get(&made, key, c->scpool);
-    if (!made) {
-        made = apr_pcalloc(c->scpool, sizeof(uint64_t));
-        apr_pool_userdata_setn(made, key, NULL, c->scpool);
-    }
-    return made;
-}
-
-/* OK with a live c->sock; else the status that mod_proxy_fcgi would give */
+/*
+ * As mod_proxy_fcgi does it.  OK with a live c->sock; else the status that it
+ * would give.
+ */
 static int connect_first(request_rec *r, proxy_worker *w,
                          proxy_server_conf *conf, proxy_conn_rec *c,
                          const char *url, const char *proxyname,
-                         apr_port_t proxyport, int *reused)
+                         apr_port_t proxyport)
 {
     char portstr[32];
     apr_uri_t uri;
     /* it is cut to a path, which the handler must do itself */
     char *copy = apr_pstrdup(r->pool, url);
-    uint64_t now;
     int status;
 
     c->is_ssl = 0;
@@ -348,11 +246,8 @@ static int connect_first(request_rec *r, proxy_worker *w,
         return status;
     }
     if (!proxy.check(SCHEME, c, r->server, 0, PROXY_CHECK_CONN_EMPTY)) {
-        *reused = 1;
         return OK;
     }
-    *reused = 0;
-    now = mo_boottime();
     if (proxy.connect(SCHEME, c, w, r->server)) {
         /* in its name: admins look for this line */
         c->close = !reuse_wanted(w);
@@ -361,9 +256,6 @@ static int connect_first(request_rec *r, proxy_worker *w,
                        c->hostname);
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    if (c->scpool) {
-        *made_at(c) = now;
-    }
     return OK;
 }
 
@@ -371,24 +263,26 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
                       char *url, const char *proxyname, apr_port_t proxyport)
 {
     struct mo_request *request;
-    struct around this;
+    struct around this = {.r = r};
     proxy_conn_rec *c = NULL;
     proxy_worker *copy;
-    int status, reused = 0;
+    int status, tcp;
 
     if (inmost && inmost->copy == w) {
         return DECLINED;
     }
     request = mo_request_of(r);
     if (!worker_size || ap_cstr_casecmpn(url, "fcgi:", 5) || !w->cp || !w->s ||
-        !conf->workers || conf->workers->elt_size != worker_size ||
-        expires(r, w)) {
+        !conf->workers || conf->workers->elt_size != worker_size) {
+        return leave_it(request);
+    }
+    tcp = !*w->s->uds_path && !apr_table_get(r->notes, "uds_path");
+    if (tcp && expires(w)) {
         return leave_it(request);
     }
     if (!request || !request->use.serial) {
         return DECLINED;
     }
-    /* From here on all is done as mod_proxy_fcgi does it. */
     status = proxy.acquire(SCHEME, &c, w, r->server);
     if (status != OK) {
         if (c) {
@@ -397,34 +291,34 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
         }
         return status;
     }
-    status = connect_first(r, w, conf, c, url, proxyname, proxyport, &reused);
-    if (status != OK) {
-        proxy.release(SCHEME, c, r->server);
-        return status;
+    /* a socket that somebody else made, so that nobody knows when */
+    if (c->sock && !link_of(c)) {
+        link_make(c, tcp, 0);
+    }
+    this.before = mo_boottime();
+    if (tcp) {
+        status = connect_first(r, w, conf, c, url, proxyname, proxyport);
+        if (status != OK) {
+            proxy.release(SCHEME, c, r->server);
+            return status;
+        }
     }
 
     copy = copy_worker(r->pool, w, c);
     this.outer = inmost;
     this.copy = copy;
+    this.c = c;
     this.request = request;
-    describe(c->sock, reused, *made_at(c), &this.conn, &this.fd);
-    if (apr_socket_timeout_get(c->sock, &this.patience) || this.patience < 0 ||
-        this.patience / 10 > TAKE_MAX) {
-        this.patience = TAKE_MAX;
+    this.tcp = tcp;
+    if (tcp) {
+        shown(&this);
     }
-    else {
-        this.patience /= 10;
-    }
-    note_listener(&this.conn);
-    mo_board_conn(mo_the_board(), &request->use, &this.conn);
     inmost = &this;
     status = proxy.run_scheme_handler(r, copy, conf, url, proxyname, proxyport);
     inmost = this.outer;
     /* before another request can get the connection */
-    mo_board_conn(mo_the_board(), &request->use,
-                  this.outer && this.outer->request == request
-                      ? &this.outer->conn
-                      : NULL);
+    show(&this, this.outer && this.outer->request == request ? &this.outer->conn
+                                                             : NULL);
 
     /* Releasing may have built it anew; NULL: a handler kept it. */
     c = copy->cp->conn;
@@ -432,7 +326,7 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
         c->worker = w;
         /* not only if the handler came as far as to say so; but before it
          * runs, this would close what we connected (httpd 2.4.71) */
-        if (!reuse_wanted(w)) {
+        if (tcp && !reuse_wanted(w)) {
             c->close = 1;
         }
         proxy.release(SCHEME, c, r->server);

@@ -233,8 +233,8 @@ static void begin_request(const char *handler, const struct mo_conn *conn,
     o.has_hash = 1;
     len = mo_origin_encode(&o, origin, sizeof origin);
     mo_seal(&keys, MO_SEAL_TOKEN, origin, len, text, MO_SEAL_TEXT_MAX);
-    mo_board_begin(&board, getpid(), mo_boottime(), mo_last_pid(-1), origin,
-                   len, &use);
+    mo_board_begin(&board, getpid(), geteuid(), mo_boottime(), mo_last_pid(-1),
+                   origin, len, &use);
     if (!use.serial)
         die("the board");
     mo_board_conn(&board, &use, conn);

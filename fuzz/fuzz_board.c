@@ -43,7 +43,7 @@ static void use_it(struct mo_board *b)
     if (!b->writable)
         return;
     mo_board_listener(b, 77, 0, 1);
-    mo_board_begin(b, 1, 1, 1, "o", 1, &use);
+    mo_board_begin(b, 1, geteuid(), 1, 1, "o", 1, &use);
     if (use.serial) {
         check(use.index < b->nslots);
         check(mo_board_find(b, (int32_t)getpid(), (int32_t)gettid(), &s));

@@ -77,7 +77,7 @@ struct mo_slot {
     int32_t pid, tid;
     uint64_t serial; /* of this use; never the same twice on one board */
     uint64_t start; /* CLOCK_BOOTTIME ns when the request began */
-    int32_t last_pid; /* the last pid given out then (/proc/loadavg) */
+    int32_t last_pid; /* the last pid given out then (mo_last_pid) */
     uint32_t origin_len; /* 0: a request that is not to be named (Off) */
     uint32_t uid; /* whose uid a process has that it starts: suexec's */
     uint32_t pad;
@@ -144,13 +144,13 @@ struct mo_board_use {
 
 /*
  * A slot for the calling thread (getpid(), gettid()): the one it has already
- * or a free one, with the origin in it; len 0 is a nameless request.  start
- * is CLOCK_BOOTTIME ns.  use->serial is 0 when the board is full (counted in
+ * or a free one, with the origin in it; len 0 is a nameless request.  uid: as
+ * whom it starts processes.  start is CLOCK_BOOTTIME ns.  use->serial is 0 when the board is full (counted in
  * head->full).
  */
-void mo_board_begin(struct mo_board *b, int32_t child, uint64_t start,
-                    int32_t last_pid, const void *origin, size_t len,
-                    struct mo_board_use *use);
+void mo_board_begin(struct mo_board *b, int32_t child, uint32_t uid,
+                    uint64_t start, int32_t last_pid, const void *origin,
+                    size_t len, struct mo_board_use *use);
 /* A new origin for the same request (an internal redirect runs another
  * script); nothing happens where the serial is no longer the slot's. */
 void mo_board_origin(struct mo_board *b, const struct mo_board_use *use,
@@ -158,7 +158,7 @@ void mo_board_origin(struct mo_board *b, const struct mo_board_use *use,
 /* conn NULL: no connection any more. */
 void mo_board_conn(struct mo_board *b, const struct mo_board_use *use,
                    const struct mo_conn *conn);
-/* As whom it starts processes, where that is not geteuid(). */
+/* As whom it starts processes from now on. */
 void mo_board_runs_as(struct mo_board *b, const struct mo_board_use *use,
                       uint32_t uid);
 /* Frees the slot if its serial is still use's; may run on any thread. */
@@ -188,9 +188,12 @@ int mo_board_is_listener(const struct mo_board *b, int32_t pid, uint64_t start);
 /* CLOCK_BOOTTIME in ns */
 uint64_t mo_boottime(void);
 /*
- * The last pid given out in the caller's pid namespace, from /proc/loadavg;
- * 0: not known.  fd: an open descriptor of it, or -1 to open it anew.
+ * A file that says the last pid given out in its reader's pid namespace:
+ * ns_last_pid where the kernel has it, which is the quicker one, or
+ * /proc/loadavg.  -1 with errno; the descriptor is the caller's.
  */
+int mo_last_pid_open(void);
+/* That pid; 0: not known.  fd: of such a file, or -1 to open it anew. */
 int32_t mo_last_pid(int fd);
 /*
  * Did a process with start tick ptick (clock ticks since boot) and this pid

@@ -26,5 +26,7 @@ uint64_t mo_sockdiag_peer(struct mo_sockdiag *d, uint64_t inode);
  * network namespace; closed).  d is for TCP only, and may be closed else.
  */
 int mo_sockdiag_peer_read(struct mo_sockdiag *d, int fd);
+/* The same of a socket that is known to be a unix socket. */
+int mo_sockdiag_unix_read(int fd);
 
 #endif

@@ -149,7 +149,7 @@ static long read_number(int fd, int last)
     if (last) {
         p = strrchr(text, ' ');
         if (!p)
-            return 0;
+            p = text;
     }
     errno = 0;
     v = strtol(p, &end, 10);
@@ -158,13 +158,20 @@ static long read_number(int fd, int last)
     return v;
 }
 
+int mo_last_pid_open(void)
+{
+    int fd = open("/proc/sys/kernel/ns_last_pid", O_RDONLY | O_CLOEXEC);
+
+    return fd >= 0 ? fd : open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+}
+
 int32_t mo_last_pid(int fd)
 {
     int mine = -1;
     long v;
 
     if (fd < 0)
-        fd = mine = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        fd = mine = mo_last_pid_open();
     if (fd < 0)
         return 0;
     v = read_number(fd, 1);

@@ -138,15 +138,22 @@ static int tcp_read(struct mo_sockdiag *d, int fd,
     }
 }
 
+int mo_sockdiag_unix_read(int fd)
+{
+    int unread = 0;
+
+    /* while the kernel frees the last of it, it still counts one */
+    return ioctl(fd, SIOCOUTQ, &unread) ? -1 : unread <= 1;
+}
+
 int mo_sockdiag_peer_read(struct mo_sockdiag *d, int fd)
 {
     struct sockaddr_storage here;
     socklen_t len = sizeof here;
-    int unread = 0;
 
     if (getsockname(fd, (struct sockaddr *)&here, &len))
         return -1;
     if (here.ss_family == AF_UNIX)
-        return ioctl(fd, SIOCOUTQ, &unread) ? -1 : unread == 0;
+        return mo_sockdiag_unix_read(fd);
     return tcp_read(d, fd, &here);
 }

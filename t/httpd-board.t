@@ -43,7 +43,7 @@ unlike(slurp('/proc/' . $h->pid . '/maps'), qr{run/board/},
     'the parent has not');
 my $w = wait_cgi($h, 'descriptors');
 unlike(join(' ', map { readlink($_) // '' } glob('/proc/' . $w->pid . '/fd/*')),
-    qr/board|keyring|loadavg/, 'a script has none of our descriptors');
+    qr/board|keyring|loadavg|ns_last_pid/, 'a script has none of our descriptors');
 unlike(slurp('/proc/' . $w->pid . '/maps'), qr/board/, '… and no board');
 $w->release;
 

@@ -13,7 +13,7 @@ use POSIX ();
 
 MO::Handlers::customers();
 MO::Handlers::suexec('/tmp');
-my $ours = qr{\Q$PREFIX\E/|\bloadavg\b|memfd:mailorigin};
+my $ours = qr{\Q$PREFIX\E/|\b(?:loadavg|ns_last_pid)\b|memfd:mailorigin};
 my $share = scratch();
 
 sub fds_of {

@@ -13,6 +13,30 @@ use MO::Recorder;
 
 my $recorder = MO::Recorder->new;
 my $dir = scratch();
+
+# What the child does meanwhile, in words.  What is asked: TIOCOUTQ is SIOCOUTQ;
+# over TCP it is NETLINK_SOCK_DIAG.
+sub traced {
+    my ($child, $meanwhile) = @_;
+    unlink "$dir/strace";
+    my $strace = fork // die $!;
+    if (!$strace) {
+        open STDERR, '>', "$dir/strace";
+        exec qw(strace -e), 'trace=writev,write,sendmsg,sendto,ioctl', '-xx',
+            '-o', "$dir/trace", '-p', $child or die "strace: $!";
+    }
+    wait_for(sub { (slurp("$dir/strace") // '') =~ /attached/ }, 'strace');
+    $meanwhile->();
+    kill 'INT', $strace;
+    waitpid $strace, 0;
+    return map {
+        /"\\x01\\x01\\x00\\x01\\x00\\x08/ ? 'begin'
+            : /"\\x01\\x04\\x00/ ? 'params'
+            : /^ioctl.*TIOCOUTQ|^sendto.*?nlmsg_type|^sendto\(\d+, \[?\{/
+            ? 'asks' : ()
+    } split /\n/, slurp("$dir/trace");
+}
+
 for my $listen (qw(unix tcp)) {
     my $fpm = MO::Fpm->new(pools => {a => {listen => $listen,
         'pm.max_children' => 3}});
@@ -25,6 +49,12 @@ for my $listen (qw(unix tcp)) {
         . $fpm->handler('a'));
     $h->put('s.php', <<'EOT');
 <?php
+if (isset($_GET['names'])) {
+    $names = preg_grep('/MAILORIGIN/', array_keys($_SERVER));
+    sort($names);
+    echo join(' ', $names);
+    exit;
+}
 echo 'done';
 if (isset($_GET['busy'])) {
     fastcgi_finish_request();
@@ -36,23 +66,9 @@ EOT
     my $before = () = $recorder->lines;
     is($h->get('/s.php?n=1')->{content}, 'done', "$listen: answered");
     my ($child) = $h->children;
-    my $strace = fork // die $!;
-    if (!$strace) {
-        open STDERR, '>', "$dir/strace.$listen";
-        exec qw(strace -e), 'trace=writev,write,sendmsg,sendto,ioctl', '-xx',
-            '-o', "$dir/trace", '-p', $child or die "strace: $!";
-    }
-    wait_for(sub { (slurp("$dir/strace.$listen") // '') =~ /attached/ }, 'strace');
-    is($h->get("/s.php?n=$_")->{content}, 'done', 'again') for 2, 3;
-    kill 'INT', $strace;
-    waitpid $strace, 0;
-    # what is asked: TIOCOUTQ is SIOCOUTQ; over TCP it is NETLINK_SOCK_DIAG
-    my @did = map {
-        /"\\x01\\x01\\x00\\x01\\x00\\x08/ ? 'begin'
-            : /"\\x01\\x04\\x00/ ? 'params'
-            : /^ioctl.*TIOCOUTQ|^sendto.*?nlmsg_type|^sendto\(\d+, \[?\{/
-            ? 'asks' : ()
-    } split /\n/, slurp("$dir/trace");
+    my @did = traced($child, sub {
+        is($h->get("/s.php?n=$_")->{content}, 'done', 'again') for 2, 3;
+    });
     like("@did", qr/^(?:begin (?:asks )+params(?: params)* ?){2}$/,
         'begin, question, parameters') or diag slurp("$dir/trace");
     my @r = $recorder->wait_records($before + 3);
@@ -60,6 +76,11 @@ EOT
         [('verified') x 3], 'all verified');
     is_deeply([map { $_->{query} } @r[$before .. $before + 2]],
         [map { "n=$_" } 1 .. 3], 'each its own');
+
+    # SSL_MAILORIGIN_TOKEN is for suexec
+    is($h->get('/s.php?names=1')->{content}, 'MAILORIGIN_ID MAILORIGIN_SCRIPT '
+        . 'MAILORIGIN_TOKEN MAILORIGIN_URI MAILORIGIN_VHOST',
+        'the token once');
 
     # a tenth of the timeout is 200 ms: what comes sooner is certain, what
     # comes later may be either's
@@ -75,6 +96,14 @@ EOT
     like($r[$before + 4]{candidates} // '', qr{/s\.php}, 'with its candidate');
     is_deeply([grep { ($_->{query} // '') =~ /busy/ } @r], [],
         'and none is of the busy one\'s name');
+    # over a unix socket the kernel says when it is time to ask again
+    if ($listen eq 'unix') {
+        my @asked = grep { $_ eq 'asks' } traced($child, sub {
+            is($h->get("/s.php?busy=100&n=$_")->{content}, 'done', 'busy')
+                for 1 .. 3;
+        });
+        cmp_ok(scalar @asked, '<=', 12, 'nothing is polled') or diag "@asked";
+    }
     $h->stop;
     $fpm->stop;
 }

@@ -37,7 +37,7 @@ static void made_anew_over_an_old_one(void **state)
     (void)state;
     make(&old, 2);
     assert_true(old.head->parent_start > 0);
-    mo_board_begin(&old, 1, 1, 1, "x", 1, &use);
+    mo_board_begin(&old, 1, geteuid(), 1, 1, "x", 1, &use);
     make(&b, 5);
     assert_int_equal(b.nslots, 5);
     assert_int_equal(in_use(&b), 0);
@@ -177,10 +177,11 @@ static void a_life(void **state)
     make(&b, 8);
     assert_int_equal(mo_board_map(&r, path, 0, geteuid()), 0);
     assert_int_equal(mo_board_find(&r, getpid(), gettid(), &s), 0);
-    mo_board_begin(&b, 42, 1000, 77, "origin", 6, &use);
+    mo_board_begin(&b, 42, 4711, 1000, 77, "origin", 6, &use);
     assert_int_equal(use.serial, 1);
     assert_int_equal(mo_board_find(&r, getpid(), gettid(), &s), 1);
     assert_int_equal(s.child, 42);
+    assert_int_equal(s.uid, 4711);
     assert_int_equal(s.pid, getpid());
     assert_int_equal(s.tid, gettid());
     assert_int_equal(s.start, 1000);
@@ -228,9 +229,9 @@ static void the_serial_decides(void **state)
 
     (void)state;
     make(&b, 4);
-    mo_board_begin(&b, 1, 1, 1, "first", 5, &first);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "first", 5, &first);
     mo_board_conn(&b, &first, &conn);
-    mo_board_begin(&b, 1, 2, 2, "second", 6, &second);
+    mo_board_begin(&b, 1, geteuid(), 2, 2, "second", 6, &second);
     /* one thread, one slot; of the old use nothing is left */
     assert_int_equal(first.index, second.index);
     assert_true(second.serial > first.serial);
@@ -268,15 +269,15 @@ static void lengths(void **state)
     (void)state;
     make(&b, 1);
     memset(big, 'o', sizeof big);
-    mo_board_begin(&b, 1, 1, 1, big, MO_ORIGIN_MAX, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, big, MO_ORIGIN_MAX, &use);
     assert_int_equal(mo_board_read(&b, 0, &s), 1);
     assert_int_equal(s.origin_len, MO_ORIGIN_MAX);
     assert_memory_equal(s.origin, big, MO_ORIGIN_MAX);
     /* nameless: MailOrigin Off, and what cannot be held */
-    mo_board_begin(&b, 1, 1, 1, NULL, 0, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, NULL, 0, &use);
     assert_int_equal(mo_board_read(&b, 0, &s), 1);
     assert_int_equal(s.origin_len, 0);
-    mo_board_begin(&b, 1, 1, 1, big, MO_ORIGIN_MAX + 1, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, big, MO_ORIGIN_MAX + 1, &use);
     assert_int_equal(mo_board_read(&b, 0, &s), 1);
     assert_int_equal(s.origin_len, 0);
     mo_board_unmap(&b);
@@ -290,7 +291,7 @@ static void not_mapped_does_nothing(void **state)
     uint32_t i = 0;
 
     (void)state;
-    mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
     assert_int_equal(use.serial, 0);
     mo_board_end(&b, &use);
     assert_int_equal(mo_board_reclaim(&b, 1), 0);
@@ -301,7 +302,7 @@ static void not_mapped_does_nothing(void **state)
     /* nor does a writer on a board that is mapped to be read */
     assert_int_equal(mo_board_create(path, 2, 1, (unsigned)-1), 0);
     assert_int_equal(mo_board_map(&b, path, 0, geteuid()), 0);
-    mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
     assert_int_equal(use.serial, 0);
     mo_board_listener(&b, 1, 1, 1);
     mo_board_unmap(&b);
@@ -319,7 +320,7 @@ static pid_t child(struct mo_board *b, int32_t of, enum act act)
     assert_true(pid >= 0);
     if (pid)
         return pid;
-    mo_board_begin(b, of ? of : getpid(), 1, 1, "x", 1, &use);
+    mo_board_begin(b, of ? of : getpid(), geteuid(), 1, 1, "x", 1, &use);
     if (!use.serial)
         _exit(2);
     if (act == DIE_WRITING)
@@ -353,7 +354,7 @@ static void reclaimed(void **state)
 
     (void)state;
     make(&b, 4);
-    mo_board_begin(&b, 1, 1, 1, "mine", 4, &mine);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "mine", 4, &mine);
     for (k = 0; k < 3; k++) {
         pid = child(&b, 0, acts[k]);
         ended(pid);
@@ -411,7 +412,7 @@ static void not_the_successors(void **state)
     assert_int_equal(mo_board_reclaim(&b, pid), 0);
     assert_int_equal(in_use(&b), 1);
     b.owner[0] = 0;
-    mo_board_begin(&b, getpid(), 1, 1, "x", 1, &use);
+    mo_board_begin(&b, getpid(), geteuid(), 1, 1, "x", 1, &use);
     assert_true(use.serial > 0);
     mo_board_unmap(&b);
 }
@@ -427,14 +428,14 @@ static void full(void **state)
     make(&b, 2);
     one = child(&b, 0, DIE);
     ended(one);
-    mo_board_begin(&b, getpid(), 1, 1, "x", 1, &use);
+    mo_board_begin(&b, getpid(), geteuid(), 1, 1, "x", 1, &use);
     assert_true(use.serial > 0);
     two = child(&b, 0, DIE);
     assert_int_equal(waitpid(two, &status, 0), two);
     assert_int_equal(WEXITSTATUS(status), 2);
     assert_int_equal(b.head->full, 1);
     /* one's own slot is had even then */
-    mo_board_begin(&b, getpid(), 1, 1, "x", 1, &use);
+    mo_board_begin(&b, getpid(), geteuid(), 1, 1, "x", 1, &use);
     assert_true(use.serial > 0);
     assert_int_equal(b.head->full, 1);
     assert_int_equal(mo_board_reclaim(&b, one), 1);
@@ -453,7 +454,7 @@ static void a_free_slot_left_odd(void **state)
     (void)state;
     make(&b, 1);
     raw(&b, 0)->seq = 7;
-    mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
     assert_true(use.serial > 0);
     assert_int_equal(mo_board_read(&b, 0, &s), 1);
     mo_board_end(&b, &use);

@@ -39,7 +39,7 @@ static void write_letters(struct mo_board *b, int (*done)(void))
         len = 1 + n * 131 % MO_ORIGIN_MAX;
         memset(origin, c, len);
         memset(&conn, c, sizeof conn);
-        mo_board_begin(b, c, (uint64_t)c, c, origin, len, &use);
+        mo_board_begin(b, c, geteuid(), (uint64_t)c, c, origin, len, &use);
         mo_board_conn(b, &use, &conn);
         c = 'a' + n++ % 26;
         memset(origin, c, len);
@@ -152,7 +152,7 @@ static void *maker(void *arg)
     unsigned i;
 
     for (i = 0; i < ROUNDS; i++) {
-        mo_board_begin(l->b, 1, i, 1, &i, sizeof i, &l->use[i]);
+        mo_board_begin(l->b, 1, geteuid(), i, 1, &i, sizeof i, &l->use[i]);
         __atomic_store_n(&l->made, i ? i : 1, __ATOMIC_RELEASE);
         /* the one before is being ended just now; this one stays */
         if (!mo_board_find(l->b, getpid(), gettid(), &s) || s.start != i ||
@@ -227,7 +227,8 @@ static void killed(void **state)
         assert_true(pid >= 0);
         if (!pid) {
             for (;;) {
-                mo_board_begin(&b, getpid(), 1, 1, origin, sizeof origin, &use);
+                mo_board_begin(&b, getpid(), geteuid(), 1, 1, origin,
+                               sizeof origin, &use);
                 __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
                 mo_board_end(&b, &use);
             }
@@ -242,7 +243,7 @@ static void killed(void **state)
     }
     /* and each slot is as good as ever */
     for (i = 0; i < b.nslots; i++) {
-        mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+        mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
         assert_true(use.serial > 0);
         /* as if it were another thread's */
         b.owner[use.index] = (uint64_t)(uint32_t)getpid() << 32 | 1;

@@ -48,14 +48,14 @@ static void scribbled(void **state)
         }
         mo_board_is_listener(&b, 5, 5);
         mo_board_listener(&b, (int32_t)k + 1, 1, 1);
-        mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+        mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
         mo_board_origin(&b, &use, "y", 1);
         mo_board_end(&b, &use);
         mo_board_reclaim(&b, 1);
     }
     /* a length that is none leaves a request that is there, with no name */
     memset(b.owner, 0, b.nslots * sizeof *b.owner);
-    mo_board_begin(&b, 1, 1, 1, "x", 1, &use);
+    mo_board_begin(&b, 1, geteuid(), 1, 1, "x", 1, &use);
     assert_true(use.serial > 0);
     s = raw(&b, use.index);
     s->origin_len = UINT32_MAX;
@@ -181,6 +181,7 @@ static void began_after(void **state)
 static void began_after_for_true(void **state)
 {
     int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC), i;
+    int other = mo_last_pid_open();
     unsigned long long start;
     uint64_t before, after;
     int32_t last, last_after;
@@ -190,8 +191,9 @@ static void began_after_for_true(void **state)
 
     (void)state;
     assert_true(fd >= 0);
+    assert_true(other >= 0);
     for (i = 0; i < 50; i++) {
-        last = mo_last_pid(i & 1 ? fd : -1);
+        last = mo_last_pid(i % 3 ? i % 3 == 1 ? fd : other : -1);
         before = mo_boottime();
         pid = fork();
         if (!pid) {
