@@ -1,11 +1,12 @@
 # Requests a second through PHP-FPM: hello world over a unix socket, event, by
-# ab; without the module, and with it On, in turn, each httpd beside the other.
-# What counts is the ratio of a pair, taken in the same seconds; and the
-# processor time of httpd's child, which holds on a busy machine too.
+# ab; the module not loaded (twice: how far the figures can be trusted), Off
+# and On, in turn, each httpd beside the others.  What counts is the ratio to
+# the one that was measured in the same second; and the processor time of
+# httpd's child and of PHP-FPM.
 . "$SRC/bench/common.sh"
 
-ROUNDS=${ROUNDS:-15}
-REQUESTS=${REQUESTS:-2000}
+ROUNDS=${ROUNDS:-60}
+REQUESTS=${REQUESTS:-500}
 CLIENTS=${CLIENTS:-8}
 httpd=$(command -v apache2 || command -v httpd || echo /usr/sbin/apache2)
 moddir=$(apxs -q LIBEXECDIR)
@@ -25,7 +26,7 @@ cat >"$tmp/fpm.conf" <<-EOT
 	listen = $tmp/fpm.sock
 	listen.mode = 0666
 	pm = static
-	pm.max_children = 20
+	pm.max_children = 40
 EOT
 "$fpm" -n -F -y "$tmp/fpm.conf" 2>"$tmp/fpm.err" &
 fpm_pid=$!
@@ -50,9 +51,11 @@ start() {
 			[ ! -e "$moddir/mod_$m.so" ] ||
 				echo "LoadModule ${m}_module $moddir/mod_$m.so"
 		done)
-		$([ "$1" != on ] || echo "LoadModule mailorigin_module" \
-			"$PREFIX/lib/apache2/modules/mod_mailorigin.so
-			MailOrigin On")
+		$(case $1 in Off | On)
+			echo "LoadModule mailorigin_module" \
+				"$PREFIX/lib/apache2/modules/mod_mailorigin.so"
+			echo "MailOrigin $1" ;;
+		esac)
 		User www-data
 		Group www-data
 		StartServers 1
@@ -92,48 +95,80 @@ rate() {
 	}
 }
 
-# cpu NAME: what its child has used, in ticks
-cpu() {
+# cpu PID: what its threads have used, in us
+cpu() { cat "/proc/$1/task/"*/schedstat | awk '{ s += $1 } END { print s / 1000 }'; }
+child() {
 	parent=$(cat "$tmp/$1/httpd.pid")
-	read -r child rest <"/proc/$parent/task/$parent/children" || :
-	awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$child/stat"
+	read -r pid _ <"/proc/$parent/task/$parent/children" || :
+	echo "$pid"
+}
+fpm_cpu() {
+	for pid in $(cat "/proc/$fpm_pid/task/$fpm_pid/children"); do
+		cpu "$pid"
+	done | awk '{ s += $1 } END { print s }'
 }
 
-echo "| PHP-FPM, hello world: requests a second | without | with it On | ratio | pairs | httpd's CPU a request, us | with it |"
-echo "|---|--:|--:|--:|--:|--:|--:|"
+# turn NAME PORT: one round of one httpd, into $tmp/NAME.*
+turn() {
+	pid=$(child "$1")
+	h=$(cpu "$pid") f=$(fpm_cpu)
+	rate "$2" >"$tmp/$1.last"
+	cat "$tmp/$1.last" >>"$tmp/$1.rate"
+	echo "$h $(cpu "$pid") $REQUESTS" |
+		awk '{ print ($2 - $1) / $3 }' >>"$tmp/$1.httpd"
+	echo "$f $(fpm_cpu) $REQUESTS" |
+		awk '{ print ($2 - $1) / $3 }' >>"$tmp/$1.fpm"
+}
+
+names="none again Off On"
 port=8090
 for reuse in no yes; do
-	rm -rf "$tmp/off" "$tmp/on"
-	start off $port $reuse
-	start on $((port + 1)) $reuse
-	rate $port >/dev/null
-	rate $((port + 1)) >/dev/null
-	off=$(cpu off) on=$(cpu on)
-	: >"$tmp/off.r"; : >"$tmp/on.r"; : >"$tmp/ratio"
+	echo "| PHP-FPM, hello world, $([ $reuse = no ] &&
+		echo 'a connection a request' ||
+		echo 'connections kept') | requests a second | of not loaded |" \
+		"of Off | httpd's CPU a request, us | PHP-FPM's |"
+	echo "|---|--:|--:|--:|--:|--:|"
+	first=$port
+	for name in $names; do
+		rm -rf "$tmp/$name" "$tmp/$name".*
+		start "$name" $port $reuse
+		rate $port >/dev/null
+		port=$((port + 1))
+	done
 	i=0
 	while [ $i -lt "$ROUNDS" ]; do
 		# whose turn is first changes
-		if [ $((i % 2)) = 0 ]; then
-			a=$(rate $port) b=$(rate $((port + 1)))
-		else
-			b=$(rate $((port + 1))) a=$(rate $port)
-		fi
-		echo "$a" >>"$tmp/off.r"
-		echo "$b" >>"$tmp/on.r"
-		awk -v a="$a" -v b="$b" 'BEGIN { print b / a }' >>"$tmp/ratio"
+		p=$first order=
+		for name in $names; do
+			[ $((i % 2)) = 0 ] && order="$order $name:$p" ||
+				order="$name:$p $order"
+			p=$((p + 1))
+		done
+		for name in $order; do
+			turn "${name%:*}" "${name#*:}"
+		done
+		for name in $names; do
+			for to in none Off; do
+				echo "$(cat "$tmp/$name.last") $(cat "$tmp/$to.last")" |
+					awk '{ print 100 * $1 / $2 }' >>"$tmp/$name.$to"
+			done
+		done
 		i=$((i + 1))
 	done
-	us=$((1000000 / $(getconf CLK_TCK)))
-	off=$((($(cpu off) - off) * us / (ROUNDS * REQUESTS)))
-	on=$((($(cpu on) - on) * us / (ROUNDS * REQUESTS)))
-	printf '| %s | %.0f | %.0f | %.1f %% | %d | %d | %d |\n' \
-		"$([ $reuse = no ] && echo 'a connection a request' ||
-			echo 'connections kept')" \
-		"$(median <"$tmp/off.r")" "$(median <"$tmp/on.r")" \
-		"$(median <"$tmp/ratio" | awk '{ print $1 * 100 }')" "$ROUNDS" "$off" "$on"
+	for name in $names; do
+		case $name in
+		none) what="not loaded" ;;
+		again) what="not loaded, once more" ;;
+		*) what="MailOrigin $name" ;;
+		esac
+		printf '| %s | %.0f | %.1f %% | %.1f %% | %.0f | %.0f |\n' "$what" \
+			"$(median <"$tmp/$name.rate")" "$(median <"$tmp/$name.none")" \
+			"$(median <"$tmp/$name.Off")" "$(median <"$tmp/$name.httpd")" \
+			"$(median <"$tmp/$name.fpm")"
+	done
 	# shellcheck disable=SC2086
 	kill $httpds
 	for p in $httpds; do wait "$p" 2>/dev/null || :; done
 	httpds=
-	port=$((port + 2))
+	[ $reuse = yes ] || echo
 done
