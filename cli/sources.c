@@ -341,7 +341,7 @@ static void drop_doubles(struct sources *all)
             const struct source *s = &all->s[a];
 
             if (!later->all || later->nvhosts) {
-                continue; /* only what the conf adds can double */
+                continue; /* only what is named by hand can double */
             }
             for (i = 0; i < later->files.n;) {
                 for (k = 0; k < s->files.n; k++) {
@@ -407,6 +407,7 @@ static int given(struct cli *c, struct sources *out)
             rc = -1;
         }
     }
+    drop_doubles(out);
     for (k = 0; k < out->n && rc == 0; k++) {
         struct source *s = &out->s[k];
         const char *format = c->log_format ? NULL : known_format(&known, s);

@@ -186,6 +186,19 @@ found(one($r, join '', map {access($_)} @noise[0 .. 300], @same[0 .. 2000], $r,
     @same[2001 .. 4000], @noise[301 .. 600]), 'unique', access($r),
     '4,000 lines of the same second');
 
+# ---- one file by two names
+{
+    spew($acc, access($r));
+    spew($log, record($r));
+    my @twice = ('--access-log', $acc, '--access-log', "$acc*");
+    my ($o) = trace("--id", $r->{mail}, @twice);
+    found($o, 'unique', access($r), 'named twice, read once');
+    my ($status, $text) = run($MAILORIGIN, 'trace', '--id', $r->{mail}, @twice);
+    unlike($text, qr/no such file/, '... and nothing is missing');
+    my $times = () = $text =~ /^  \Q$acc\E \(/mg;
+    is($times, 1, '... as is said') or diag($text);
+}
+
 # ---- equal lines
 found(one($r, access($r) x 2), 'ambiguous', [(access($r)) x 2],
     'two equal lines in a second');
