@@ -158,7 +158,8 @@ static const char *begun(const request_rec *r)
         return NULL;
     }
     this->begun = 1;
-    if (!this->link) {
+    /* over TCP, too, the handler may have found it closed, and made another */
+    if (!this->link || this->link != link_of(this->c)) {
         shown(this);
     }
     if (this->conn.use != MO_CONN_WAITS || this->conn.kind == MO_CONN_UNKNOWN) {

@@ -137,13 +137,12 @@ for reuse in no yes; do
 	done
 	i=0
 	while [ $i -lt "$ROUNDS" ]; do
-		# whose turn is first changes
-		p=$first order=
-		for name in $names; do
-			[ $((i % 2)) = 0 ] && order="$order $name:$p" ||
-				order="$name:$p $order"
+		# in any order: who follows whom matters
+		p=$first
+		order=$(for name in $names; do
+			echo "$name:$p"
 			p=$((p + 1))
-		done
+		done | shuf)
 		for name in $order; do
 			turn "${name%:*}" "${name#*:}"
 		done
