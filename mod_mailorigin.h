@@ -139,9 +139,7 @@ int mo_proxy_follows(void);
 /* ---- mod_mailorigin_link.c */
 /* A connection's socket; it lives as long. */
 struct mo_link {
-    apr_pool_t *pool; /* the socket's */
     int fd;
-    int watch; /* an epoll that hears of what was read; -1: none */
     struct mo_conn conn; /* without use, since and last_pid; kind
                             MO_CONN_UNKNOWN: the kernel says nothing */
 };
@@ -152,9 +150,11 @@ struct mo_link *mo_link_make(apr_pool_t *p, apr_socket_t *sock, int tcp,
 /* Its listener onto the board's table; now: CLOCK_BOOTTIME ns.  Looked at
  * anew every ten seconds, since a pid can be given to another master. */
 void mo_link_listener(const struct mo_link *link, uint64_t now);
-/* Waits (us) until what was sent has been read.  1: it has, 0: not in that
- * time, -1: it can't be told. */
-int mo_link_wait_read(struct mo_link *link, apr_interval_time_t patience);
+/* Waits (us) until what was sent has been read, on that thread, which is the
+ * caller's; NULL: not known.  1: it has, 0: not in that time, -1: it can't be
+ * told. */
+int mo_link_wait_read(const struct mo_link *link, apr_thread_t *thread,
+                      apr_interval_time_t patience);
 
 /* ---- mod_mailorigin_cgid.c */
 void mo_cgid_hooks(void);

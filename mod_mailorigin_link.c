@@ -21,6 +21,8 @@
 #include "mo_proc.h"
 #include "mo_sockdiag.h"
 
+#define WAKE_MAX 50000000 /* ns */
+
 static uint64_t start_of(pid_t pid)
 {
     struct mo_proc proc = {0};
@@ -129,8 +131,6 @@ struct mo_link *mo_link_make(apr_pool_t *p, apr_socket_t *sock, int tcp,
 {
     struct mo_link *link = apr_pcalloc(p, sizeof(*link));
 
-    link->pool = p;
-    link->watch = -1;
     link->conn.kind = MO_CONN_UNKNOWN;
     link->conn.made = made;
     if (apr_os_sock_get(&link->fd, sock))
@@ -144,44 +144,77 @@ struct mo_link *mo_link_make(apr_pool_t *p, apr_socket_t *sock, int tcp,
 
 /* ---- has it been read? */
 
+/* An epoll of this thread's, in this process. */
+struct watch {
+    int fd;
+    pid_t pid;
+};
+
 static apr_status_t close_watch(void *data)
 {
-    struct mo_link *link = data;
+    struct watch *w = data;
 
-    close(link->watch);
-    link->watch = -1;
+    close(w->fd);
+    w->fd = -1;
     return APR_SUCCESS;
+}
+
+/* -1: none is to be had */
+static int watch_of(apr_thread_t *thread)
+{
+    static const char key[] = "mod_mailorigin watch";
+    apr_pool_t *p = thread ? apr_thread_pool_get(thread) : NULL;
+    void *data = NULL;
+    struct watch *w;
+
+    if (!p)
+        return -1;
+    apr_pool_userdata_get(&data, key, p);
+    w = data;
+    if (!w) {
+        w = apr_pcalloc(p, sizeof(*w));
+        w->fd = -1;
+        apr_pool_userdata_setn(w, key, NULL, p);
+    }
+    /* one from before a fork is the parent's, too */
+    if (w->fd >= 0 && w->pid != getpid())
+        apr_pool_cleanup_run(p, w, close_watch);
+    if (w->fd < 0) {
+        w->fd = epoll_create1(EPOLL_CLOEXEC);
+        w->pid = getpid();
+        if (w->fd >= 0)
+            apr_pool_cleanup_register(p, w, close_watch, apr_pool_cleanup_null);
+    }
+    return w->fd;
 }
 
 /*
  * A unix socket's sender is woken each time that something of his was read,
- * also where he may send all the while (unix(7), sock_wfree() in the kernel):
- * with EPOLLET each waking is an event.  So the processor is the backend's
- * meanwhile.
+ * also where he may send all the while (sock_wfree() in the kernel calls
+ * unix_write_space()): with EPOLLET each waking is an event.  So the processor
+ * is the backend's meanwhile.  -1: that is not to be had.
  */
-static void watch(struct mo_link *link)
+static int watch(const struct mo_link *link, apr_thread_t *thread)
 {
     struct epoll_event event = {.events = EPOLLOUT | EPOLLET};
+    int fd = link->conn.kind == MO_CONN_UNIX ? watch_of(thread) : -1;
 
-    if (link->watch >= 0 || link->conn.kind != MO_CONN_UNIX)
-        return;
-    link->watch = epoll_create1(EPOLL_CLOEXEC);
-    if (link->watch < 0)
-        return;
-    apr_pool_cleanup_register(link->pool, link, close_watch,
-                              apr_pool_cleanup_null);
-    if (epoll_ctl(link->watch, EPOLL_CTL_ADD, link->fd, &event))
-        apr_pool_cleanup_run(link->pool, link, close_watch);
+    if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, link->fd, &event))
+        fd = -1;
+    return fd;
 }
 
 /* left: ns that may be waited at most */
-static void pause_for(struct mo_link *link, int tries, uint64_t left)
+static void pause_for(int fd, int tries, uint64_t left)
 {
     struct epoll_event event;
     struct timespec nap = {.tv_nsec = 1000000};
 
-    if (link->watch >= 0) {
-        epoll_wait(link->watch, &event, 1, (int)(left / 1000000) + 1);
+    if (fd >= 0) {
+        /* should it be another kernel's way not to wake, it costs so much */
+        epoll_wait(fd, &event, 1,
+                   left < WAKE_MAX ? (int)(left / 1000000) + 1
+                                   : WAKE_MAX / 1000000);
         return;
     }
     if (tries < 8) {
@@ -193,12 +226,13 @@ static void pause_for(struct mo_link *link, int tries, uint64_t left)
     nanosleep(&nap, NULL);
 }
 
-int mo_link_wait_read(struct mo_link *link, apr_interval_time_t patience)
+int mo_link_wait_read(const struct mo_link *link, apr_thread_t *thread,
+                      apr_interval_time_t patience)
 {
     struct mo_sockdiag diag = {.fd = -1};
     uint64_t now = mo_boottime(), end = now + (uint64_t)patience * 1000;
     int over_unix = link->conn.kind == MO_CONN_UNIX;
-    int tries, read;
+    int fd = -1, tries, read;
 
     if (!over_unix)
         mo_sockdiag_open(&diag);
@@ -207,9 +241,12 @@ int mo_link_wait_read(struct mo_link *link, apr_interval_time_t patience)
                          : mo_sockdiag_peer_read(&diag, link->fd);
         if (read || (tries && (now = mo_boottime()) >= end))
             break;
-        watch(link);
-        pause_for(link, tries, end - now);
+        if (!tries)
+            fd = watch(link, thread);
+        pause_for(fd, tries, end - now);
     }
+    if (fd >= 0)
+        epoll_ctl(fd, EPOLL_CTL_DEL, link->fd, NULL);
     mo_sockdiag_close(&diag);
     return read;
 }

@@ -102,16 +102,20 @@ int mo_plain_handler(const request_rec *r)
            !strcmp(h, "redirect-handler") || !strcmp(h, DIR_MAGIC_TYPE);
 }
 
-int mo_is_dynamic(const request_rec *r)
+/* Does one of its output filters? */
+static int is_filtered(const request_rec *r)
 {
     const ap_filter_t *f;
 
-    if (!mo_plain_handler(r))
-        return 1;
     for (f = r->output_filters; f && f != r->proto_output_filters; f = f->next)
         if (runs_programs(f->frec))
             return 1;
     return 0;
+}
+
+int mo_is_dynamic(const request_rec *r)
+{
+    return !mo_plain_handler(r) || is_filtered(r);
 }
 
 /* ---- the origin */
@@ -220,11 +224,13 @@ static const char *script_of(const request_rec *r, apr_size_t *len)
     return name;
 }
 
-/* Is it mod_proxy's?  That one starts no program, and so never by suexec. */
+/* Is it all mod_proxy's, which starts no program, and so none by suexec? */
 static int is_proxied(const request_rec *r)
 {
-    return r->handler && (!strcmp(r->handler, "proxy-server") ||
-                          !strncmp(r->handler, "proxy:", 6));
+    return r->handler &&
+           (!strcmp(r->handler, "proxy-server") ||
+            !strncmp(r->handler, "proxy:", 6)) &&
+           !is_filtered(r);
 }
 
 /* For simple wrappers, which may write it into a header as it is. */

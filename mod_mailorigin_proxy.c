@@ -17,7 +17,8 @@
  * request, and has not begun this one.
  *
  * Over TCP this connects before the handler does, since looking up a backend
- * by its name and connecting to it can change the worker itself.
+ * by its name and connecting to it can change the worker itself.  So it does
+ * over unix sockets, too, once the hook was found not to be run.
  *
  * The functions are looked up in the running httpd, so that we need no
  * mod_proxy to be loaded.  Its structures grow at their ends within one MMN
@@ -33,6 +34,7 @@
 #include "apr_strings.h"
 #include "ap_mmn.h"
 #include "http_protocol.h"
+#include "util_filter.h"
 
 #include "mod_proxy.h"
 
@@ -79,6 +81,8 @@ static struct {
 
 static int fcgi_index; /* of mod_proxy_fcgi among the modules */
 static int worker_size; /* in the running mod_proxy; 0: we stay out */
+static int unasked; /* a request went by without the hook; atomic */
+static ap_filter_rec_t *reading_filter;
 static const char *why_not; /* NULL: nothing to say */
 
 #define LINK_KEY "mod_mailorigin link"
@@ -98,6 +102,7 @@ struct around {
     uint64_t before; /* CLOCK_BOOTTIME ns before c's socket was made, if it is
                         new */
     int tcp; /* not a unix socket */
+    int reading; /* the request's body is being read, by its filters */
     int begun; /* the begin of the request was sent */
 };
 static __thread struct around *inmost;
@@ -144,9 +149,27 @@ static void shown(struct around *this)
 }
 
 /*
+ * Around all the filters of the request's body.  mod_proxy_fcgi reads of that
+ * before it connects, and a filter may ask for the request's scheme as well
+ * (mod_ext_filter's programs get its variables).
+ */
+static apr_status_t read_body(ap_filter_t *f, apr_bucket_brigade *bb,
+                              ap_input_mode_t mode, apr_read_type_e block,
+                              apr_off_t bytes)
+{
+    struct around *this = f->ctx;
+    apr_status_t rv;
+
+    this->reading++;
+    rv = ap_get_brigade(f->next, bb, mode, block, bytes);
+    this->reading--;
+    return rv;
+}
+
+/*
  * Between FCGI_BEGIN_REQUEST and FCGI_PARAMS of mod_proxy_fcgi's: see above.
- * Anybody else who asks for a request's scheme does so outside of its handler,
- * or of another request.
+ * Who else asks for a request's scheme is one of its body's filters, or does so
+ * outside of its handler, or of another request.
  */
 static const char *begun(const request_rec *r)
 {
@@ -154,7 +177,8 @@ static const char *begun(const request_rec *r)
     apr_interval_time_t patience;
     int taken;
 
-    if (!this || this->r != r || this->begun || !this->c->sock) {
+    if (!this || this->r != r || this->begun || this->reading ||
+        !this->c->sock) {
         return NULL;
     }
     this->begun = 1;
@@ -172,7 +196,8 @@ static const char *begun(const request_rec *r)
     else {
         patience /= 10;
     }
-    taken = mo_link_wait_read(this->link, patience);
+    taken =
+        mo_link_wait_read(this->link, r->connection->current_thread, patience);
     this->conn.use = taken == 1 ? MO_CONN_TAKEN : MO_CONN_BUSY;
     this->conn.since = mo_boottime();
     this->conn.last_pid = mo_board_last_pid();
@@ -260,6 +285,35 @@ static int connect_first(request_rec *r, proxy_worker *w,
     return OK;
 }
 
+/* The real handler, on the copy of its worker. */
+static int run_within(request_rec *r, struct around *this, proxy_worker *copy,
+                      proxy_server_conf *conf, char *url, const char *proxyname,
+                      apr_port_t proxyport)
+{
+    ap_filter_t *f = NULL;
+    int status;
+
+    /* not where there are none: the handler looks at that */
+    if (r->input_filters != r->proto_input_filters) {
+        f = ap_add_input_filter_handle(reading_filter, this, r, r->connection);
+    }
+    inmost = this;
+    status = proxy.run_scheme_handler(r, copy, conf, url, proxyname, proxyport);
+    inmost = this->outer;
+    if (f) {
+        ap_remove_input_filter(f);
+    }
+    if (status == OK && !this->begun &&
+        !__atomic_exchange_n(&unasked, 1, __ATOMIC_RELAXED)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "mod_proxy_fcgi did not ask us for a request's scheme, "
+                      "which another module may answer before: mail of this "
+                      "request is recorded as hidden, and so is, from now on, "
+                      "mail on connections that are kept (enablereuse=on)");
+    }
+    return status;
+}
+
 static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
                       char *url, const char *proxyname, apr_port_t proxyport)
 {
@@ -267,7 +321,7 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     struct around this = {.r = r};
     proxy_conn_rec *c = NULL;
     proxy_worker *copy;
-    int status, tcp;
+    int status, tcp, first;
 
     if (inmost && inmost->copy == w) {
         return DECLINED;
@@ -297,7 +351,8 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
         link_make(c, tcp, 0);
     }
     this.before = mo_boottime();
-    if (tcp) {
+    first = tcp || __atomic_load_n(&unasked, __ATOMIC_RELAXED);
+    if (first) {
         status = connect_first(r, w, conf, c, url, proxyname, proxyport);
         if (status != OK) {
             proxy.release(SCHEME, c, r->server);
@@ -311,12 +366,10 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     this.c = c;
     this.request = request;
     this.tcp = tcp;
-    if (tcp) {
+    if (first) {
         shown(&this);
     }
-    inmost = &this;
-    status = proxy.run_scheme_handler(r, copy, conf, url, proxyname, proxyport);
-    inmost = this.outer;
+    status = run_within(r, &this, copy, conf, url, proxyname, proxyport);
     /* before another request can get the connection */
     show(&this, this.outer && this.outer->request == request ? &this.outer->conn
                                                              : NULL);
@@ -327,7 +380,7 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
         c->worker = w;
         /* not only if the handler came as far as to say so; but before it
          * runs, this would close what we connected (httpd 2.4.71) */
-        if (tcp && !reuse_wanted(w)) {
+        if (first && !reuse_wanted(w)) {
             c->close = 1;
         }
         proxy.release(SCHEME, c, r->server);
@@ -381,7 +434,11 @@ static void fastcgi_pre_config(apr_pool_t *p)
         return;
     }
     proxy.hook_scheme_handler(run_around, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_http_scheme(begun, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* before all that answer: the first answer is the last that is heard */
+    ap_hook_http_scheme(begun, NULL, NULL, APR_HOOK_REALLY_FIRST - 10);
+    reading_filter =
+        ap_register_input_filter("MAILORIGIN_READING", read_body, NULL,
+                                 (ap_filter_type)(AP_FTYPE_RESOURCE - 1));
 }
 
 static void fastcgi_post_config(apr_pool_t *p, server_rec *main)

@@ -104,7 +104,8 @@ struct mo_board_head {
     uint32_t nlisteners; /* entries used; atomic */
     uint32_t full_said; /* 1: httpd's error log says that it was; atomic */
     uint32_t follows; /* 1: a request of mod_proxy's that shows no connection
-                          has none yet, or none any more; atomic */
+                          has none on which its script could have begun, or none
+                          any more; atomic */
     uint32_t keys_said; /* 1: it says that a child has no keys; atomic */
     uint32_t pad;
     struct mo_listener listener[MO_BOARD_LISTENERS];

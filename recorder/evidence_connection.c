@@ -230,7 +230,7 @@ static int handled_by(const struct mo_slot *s, const char *prefix)
  * May a slot's request have opened a connection that no slot shows?  A
  * program of CGI or mod_fcgid has the uid that httpd gave it.  Of
  * mod_proxy's requests only such whose connection isn't followed: any other
- * has none, or none any more.
+ * has none on which its script could have begun, or none any more.
  */
 static int may_be(const struct rec_board *b, const struct mo_slot *s, int cgid,
                   int fcgid, uid_t uid)

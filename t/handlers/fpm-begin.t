@@ -37,17 +37,23 @@ sub traced {
     } split /\n/, slurp("$dir/trace");
 }
 
-for my $listen (qw(unix tcp)) {
+# A filter of the request's body asks for the request's scheme, too, long before
+# the begin is sent.
+for my $row (['unix'], ['tcp'], ['unix', 'a filter'], ['tcp', 'a filter']) {
+    my ($listen, $filter) = @$row;
     my $fpm = MO::Fpm->new(pools => {a => {listen => $listen,
         'pm.max_children' => 3}});
     my $s = $fpm->socket('a');
     my $h = MO::Httpd->new(mpm => 'prefork', modules => ['proxy',
-        'proxy_fcgi'], conf => "StartServers 1\nMinSpareServers 1\n"
+        'proxy_fcgi', 'include', $filter ? 'ext_filter' : ()], conf => "StartServers 1\nMinSpareServers 1\n"
         . "MaxSpareServers 1\nMaxRequestWorkers 1\nServerLimit 1\n"
         . "MailOriginRecord Query\nProxyTimeout 2\n"
         . "<Proxy \"$s\">\nProxySet enablereuse=on\n</Proxy>\n"
+        . ($filter ? "ExtFilterDefine cat mode=input cmd=/bin/cat\n"
+            . "SetInputFilter cat\n" : '')
+        . "<Location /pages/>\nSetOutputFilter INCLUDES\n</Location>\n"
         . $fpm->handler('a'));
-    $h->put('s.php', <<'EOT');
+    $h->put($_, <<'EOT') for 's.php', 'pages/s.php';
 <?php
 if (isset($_GET['names'])) {
     $names = preg_grep('/MAILORIGIN/', array_keys($_SERVER));
@@ -64,7 +70,7 @@ if (isset($_GET['busy'])) {
 mail('victim@example.net', 'win', 'body');
 EOT
     my $before = () = $recorder->lines;
-    is($h->get('/s.php?n=1')->{content}, 'done', "$listen: answered");
+    is($h->get('/s.php?n=1')->{content}, 'done', "@$row: answered");
     my ($child) = $h->children;
     my @did = traced($child, sub {
         is($h->get("/s.php?n=$_")->{content}, 'done', 'again') for 2, 3;
@@ -81,6 +87,8 @@ EOT
     is($h->get('/s.php?names=1')->{content}, 'MAILORIGIN_ID MAILORIGIN_SCRIPT '
         . 'MAILORIGIN_TOKEN MAILORIGIN_URI MAILORIGIN_VHOST',
         'the token once');
+    like($h->get('/pages/s.php?names=1')->{content}, qr/\bSSL_MAILORIGIN_TOKEN\b/,
+        'but a page may start programs');
 
     # a tenth of the timeout is 200 ms: what comes sooner is certain, what
     # comes later may be either's
@@ -97,7 +105,7 @@ EOT
     is_deeply([grep { ($_->{query} // '') =~ /busy/ } @r], [],
         'and none is of the busy one\'s name');
     # over a unix socket the kernel says when it is time to ask again
-    if ($listen eq 'unix') {
+    if ($listen eq 'unix' && !$filter) {
         my @asked = grep { $_ eq 'asks' } traced($child, sub {
             is($h->get("/s.php?busy=100&n=$_")->{content}, 'done', 'busy')
                 for 1 .. 3;
