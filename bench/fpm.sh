@@ -130,7 +130,7 @@ for reuse in no yes; do
 	echo "|---|--:|--:|--:|--:|--:|"
 	first=$port
 	for name in $names; do
-		rm -rf "$tmp/$name" "$tmp/$name".*
+		rm -rf "${tmp:?}/$name" "${tmp:?}/$name".*
 		start "$name" $port $reuse
 		rate $port >/dev/null
 		port=$((port + 1))

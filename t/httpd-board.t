@@ -126,9 +126,11 @@ stopped($h);
 
 # ---- a parent that was killed leaves its files; the next takes no harm
 $h = look_httpd(mpm => 'prefork');
-my @children = $h->children;
-kill 'KILL', $h->pid, @children;
-wait_for(sub { !$h->alive }, 'httpd is killed');
+# stopped first, so that it makes no child while its children are counted
+kill 'STOP', $h->pid;
+wait_for(sub { proc_state($h->pid) eq 'T' }, 'httpd is stopped');
+kill 'KILL', $h->pid, $h->children;
+wait_for(sub { !$h->alive && !$h->answers }, 'httpd is killed');
 $h->{pid} = 0;
 unlink $h->root . '/run/httpd.pid';
 $h->start;
