@@ -238,24 +238,22 @@ void mo_board_child_init(void)
 }
 
 /* httpd's own user, or whom suexec becomes */
-static uid_t runs_as(const request_rec *r, uid_t own)
+static uid_t runs_as(const request_rec *r)
 {
     const ap_unix_identity_t *id = NULL;
 
     if (ap_unixd_config.suexec_enabled)
         id = ap_run_get_suexec_identity(r);
-    return id ? id->uid : own;
+    return id ? id->uid : geteuid();
 }
 
 void mo_board_enter(request_rec *r, struct mo_run *run)
 {
     struct mo_request *rq = run->request;
-    uid_t own;
 
     if (!board.head)
         return;
-    own = geteuid();
-    run->runs_as = runs_as(r, own);
+    run->runs_as = runs_as(r);
     if (rq->use.serial) {
         mo_board_origin(&board, &rq->use, run->origin, run->origin_len);
         mo_board_runs_as(&board, &rq->use, (uint32_t)run->runs_as);

@@ -21,7 +21,8 @@
 #include "mo_proc.h"
 #include "mo_sockdiag.h"
 
-#define WAKE_MAX 50000000 /* ns */
+/* ns that are slept at most where no waking comes */
+#define WAKE_MAX 50000000
 
 static uint64_t start_of(pid_t pid)
 {
@@ -211,7 +212,6 @@ static void pause_for(int fd, int tries, uint64_t left)
     struct timespec nap = {.tv_nsec = 1000000};
 
     if (fd >= 0) {
-        /* should it be another kernel's way not to wake, it costs so much */
         epoll_wait(fd, &event, 1,
                    left < WAKE_MAX ? (int)(left / 1000000) + 1
                                    : WAKE_MAX / 1000000);

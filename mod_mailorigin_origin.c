@@ -121,11 +121,9 @@ int mo_is_dynamic(const request_rec *r)
 /* ---- the origin */
 
 /* an id of our own: the second, big-endian, then random */
-#define ID_RANDOM 8
-static const char *new_id(apr_pool_t *p, apr_time_t when,
-                          const unsigned char fresh[ID_RANDOM])
+static const char *new_id(apr_pool_t *p, apr_time_t when)
 {
-    unsigned char raw[4 + ID_RANDOM];
+    unsigned char raw[12];
     apr_uint32_t sec = (apr_uint32_t)apr_time_sec(when);
     char *id = apr_palloc(p, 17);
 
@@ -133,7 +131,7 @@ static const char *new_id(apr_pool_t *p, apr_time_t when,
     raw[1] = (unsigned char)(sec >> 16);
     raw[2] = (unsigned char)(sec >> 8);
     raw[3] = (unsigned char)sec;
-    memcpy(raw + 4, fresh, ID_RANDOM);
+    randombytes_buf(raw + 4, sizeof(raw) - 4);
     mo_base64url(raw, sizeof(raw), id, 17);
     return id;
 }
@@ -252,17 +250,13 @@ void mo_origin_make(request_rec *r, const struct mo_dir *dir,
     struct mo_origin o;
     unsigned char buf[MO_ORIGIN_MAX];
     char seal[MO_SEAL_TEXT_MAX];
-    /* all that a request takes, since each taking is a system call */
-    unsigned char fresh[MO_SEAL_NONCE_LEN + ID_RANDOM];
     const char *uri = first->unparsed_uri ? first->unparsed_uri : "";
     const char *query = strchr(uri, '?'), *script, *line;
     apr_size_t urilen = query ? (apr_size_t)(query - uri) : strlen(uri);
     apr_size_t scriptlen, seallen;
 
-    randombytes_buf(fresh, sizeof(fresh));
     if (!run->request->id)
-        run->request->id =
-            new_id(first->pool, first->request_time, fresh + MO_SEAL_NONCE_LEN);
+        run->request->id = new_id(first->pool, first->request_time);
     script = script_of(r, &scriptlen);
     o.time_us = (uint64_t)first->request_time;
     o.when_us = 0;
@@ -296,8 +290,8 @@ void mo_origin_make(request_rec *r, const struct mo_dir *dir,
     run->var[MO_VAR_URI] = printable(r->pool, uri, urilen);
     run->var[MO_VAR_VHOST] = first->server->server_hostname;
     run->var[MO_VAR_SCRIPT] = printable(r->pool, script, scriptlen);
-    seallen = mo_seal_by(keys, MO_SEAL_TOKEN, fresh, buf, run->origin_len, seal,
-                         sizeof(seal));
+    seallen =
+        mo_seal(keys, MO_SEAL_TOKEN, buf, run->origin_len, seal, sizeof(seal));
     if (seallen) {
         run->var[MO_VAR_TOKEN] = apr_pstrmemdup(r->pool, seal, seallen);
         if (!is_proxied(r))

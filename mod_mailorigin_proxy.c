@@ -132,7 +132,7 @@ static void show(const struct around *this, const struct mo_conn *conn)
 
 /* The socket is there, and nothing by which this one's script could begin was
  * sent on it. */
-static void shown(struct around *this)
+static void show_link(struct around *this)
 {
     struct mo_link *link = link_of(this->c);
     int kept = link != NULL;
@@ -184,7 +184,7 @@ static const char *begun(const request_rec *r)
     this->begun = 1;
     /* over TCP, too, the handler may have found it closed, and made another */
     if (!this->link || this->link != link_of(this->c)) {
-        shown(this);
+        show_link(this);
     }
     if (this->conn.use != MO_CONN_WAITS || this->conn.kind == MO_CONN_UNKNOWN) {
         return NULL;
@@ -367,7 +367,7 @@ static int run_around(request_rec *r, proxy_worker *w, proxy_server_conf *conf,
     this.request = request;
     this.tcp = tcp;
     if (first) {
-        shown(&this);
+        show_link(&this);
     }
     status = run_within(r, &this, copy, conf, url, proxyname, proxyport);
     /* before another request can get the connection */

@@ -22,6 +22,12 @@ median() {
 		print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }
 
+# cpu PID: the processor time of its threads until now, us
+cpu() {
+	cat /proc/"$1"/task/*/schedstat |
+		awk '{ n += $1 } END { printf "%.0f\n", n / 1000 }'
+}
+
 ratio() {
 	awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b
 		else print "-" }'

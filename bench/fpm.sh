@@ -95,8 +95,7 @@ rate() {
 	}
 }
 
-# cpu PID: what its threads have used, in us
-cpu() { cat "/proc/$1/task/"*/schedstat | awk '{ s += $1 } END { print s / 1000 }'; }
+# child NAME: its child's pid
 child() {
 	parent=$(cat "$tmp/$1/httpd.pid")
 	read -r pid _ <"/proc/$parent/task/$parent/children" || :

@@ -14,20 +14,14 @@ ROUNDS=${ROUNDS:-5}
 QUERIES=${QUERIES:-4000}
 start_recorder /bin/true
 
-# the recorder's CPU time until now, its threads' too, in µs
-cpu() {
-	cat /proc/"$recorder"/task/*/schedstat |
-		awk '{ n += $1 } END { printf "%.0f\n", n / 1000 }'
-}
-
 for _ in $(seq "$ROUNDS"); do
 	for clients in 1 64; do
 		for evidence in ancestry connection; do
 			for mode in keep new fork; do
-				before=$(cpu)
+				before=$(cpu "$recorder")
 				"$BENCH/recorder_load" $evidence $mode $clients \
 					$((QUERIES / clients)) >"$tmp/out"
-				echo "$(cat "$tmp/out") $before $(cpu)" \
+				echo "$(cat "$tmp/out") $before $(cpu "$recorder")" \
 					>>"$tmp/$evidence.$mode.$clients"
 			done
 		done

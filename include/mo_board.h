@@ -146,8 +146,8 @@ struct mo_board_use {
 /*
  * A slot for the calling thread (getpid(), gettid()): the one it has already
  * or a free one, with the origin in it; len 0 is a nameless request.  uid: as
- * whom it starts processes.  start is CLOCK_BOOTTIME ns.  use->serial is 0 when the board is full (counted in
- * head->full).
+ * whom it starts processes.  start is CLOCK_BOOTTIME ns.  use->serial is 0 when
+ * the board is full (counted in head->full).
  */
 void mo_board_begin(struct mo_board *b, int32_t child, uint32_t uid,
                     uint64_t start, int32_t last_pid, const void *origin,

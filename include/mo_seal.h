@@ -70,12 +70,6 @@ void mo_keyring_new_line(char *line, size_t size, int64_t now);
  */
 size_t mo_seal(const struct mo_keyring *kr, enum mo_purpose purpose,
                const void *plain, size_t len, char *out, size_t size);
-/* The same by random bytes that the caller got together with others: fresh
- * ones, never used for another seal. */
-#define MO_SEAL_NONCE_LEN 24
-size_t mo_seal_by(const struct mo_keyring *kr, enum mo_purpose purpose,
-                  const unsigned char nonce[MO_SEAL_NONCE_LEN],
-                  const void *plain, size_t len, char *out, size_t size);
 
 enum mo_open {
     MO_OPEN_OK = 0,

@@ -283,18 +283,6 @@ static uint32_t take_slot(struct mo_board *b, uint64_t me, uint32_t *seq)
     return b->nslots;
 }
 
-/* The calling thread's, asked for once in a process. */
-static int32_t thread_in(int32_t pid)
-{
-    static __thread int32_t in, tid;
-
-    if (in != pid) {
-        in = pid;
-        tid = (int32_t)gettid();
-    }
-    return tid;
-}
-
 void mo_board_begin(struct mo_board *b, int32_t child, uint32_t uid,
                     uint64_t start, int32_t last_pid, const void *origin,
                     size_t len, struct mo_board_use *use)
@@ -308,7 +296,7 @@ void mo_board_begin(struct mo_board *b, int32_t child, uint32_t uid,
     if (!b->head || !b->writable)
         return;
     pid = (int32_t)getpid();
-    tid = thread_in(pid);
+    tid = (int32_t)gettid();
     i = take_slot(b, owner_word(pid, tid), &seq);
     if (i == b->nslots) {
         __atomic_fetch_add(&b->head->full, 1, __ATOMIC_RELAXED);

@@ -135,7 +135,8 @@ uint64_t mo_boottime(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static long read_number(int fd, int last)
+/* The file's last word, which must be a number. */
+static long read_number(int fd)
 {
     char text[256], *p, *end;
     ssize_t n;
@@ -145,12 +146,9 @@ static long read_number(int fd, int last)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    p = text;
-    if (last) {
-        p = strrchr(text, ' ');
-        if (!p)
-            p = text;
-    }
+    p = strrchr(text, ' ');
+    if (!p)
+        p = text;
     errno = 0;
     v = strtol(p, &end, 10);
     if (errno || end == p || v < 0 || v > INT32_MAX)
@@ -174,7 +172,7 @@ int32_t mo_last_pid(int fd)
         fd = mine = mo_last_pid_open();
     if (fd < 0)
         return 0;
-    v = read_number(fd, 1);
+    v = read_number(fd);
     if (mine >= 0)
         close(mine);
     return (int32_t)v;
@@ -193,7 +191,7 @@ static int32_t pid_max(int32_t seen)
         return max;
     fd = open("/proc/sys/kernel/pid_max", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        max = (int32_t)read_number(fd, 0);
+        max = (int32_t)read_number(fd);
         close(fd);
     }
     if (max <= seen)

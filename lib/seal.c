@@ -16,7 +16,6 @@
 #define HEAD_LEN (1 + MO_KEYID_LEN + NONCE_LEN)
 #define PADDED_MAX 4096
 
-_Static_assert(NONCE_LEN == MO_SEAL_NONCE_LEN, "the nonce is XChaCha20's");
 _Static_assert(HEAD_LEN == 29 && TAG_LEN == 16, "the seal's form is fixed");
 _Static_assert(MO_SEAL_PLAIN_MAX + 2 == PADDED_MAX, "a length goes before");
 _Static_assert((HEAD_LEN + PADDED_MAX + TAG_LEN) * 4 / 3 + 3 < MO_SEAL_TEXT_MAX,
@@ -43,18 +42,9 @@ static void associate(unsigned char ad[2 + MO_KEYID_LEN],
 size_t mo_seal(const struct mo_keyring *kr, enum mo_purpose purpose,
                const void *plain, size_t len, char *out, size_t size)
 {
-    unsigned char nonce[MO_SEAL_NONCE_LEN];
-
-    randombytes_buf(nonce, sizeof nonce);
-    return mo_seal_by(kr, purpose, nonce, plain, len, out, size);
-}
-
-size_t mo_seal_by(const struct mo_keyring *kr, enum mo_purpose purpose,
-                  const unsigned char nonce[MO_SEAL_NONCE_LEN],
-                  const void *plain, size_t len, char *out, size_t size)
-{
     unsigned char text[PADDED_MAX], ad[2 + MO_KEYID_LEN];
     unsigned char bin[HEAD_LEN + PADDED_MAX + TAG_LEN];
+    unsigned char *nonce = bin + 1 + MO_KEYID_LEN;
     unsigned long long n = 0;
     size_t pad;
 
@@ -69,7 +59,7 @@ size_t mo_seal_by(const struct mo_keyring *kr, enum mo_purpose purpose,
 
     bin[0] = SEAL_VERSION;
     memcpy(bin + 1, kr->key[0].id, MO_KEYID_LEN);
-    memcpy(bin + 1 + MO_KEYID_LEN, nonce, NONCE_LEN);
+    randombytes_buf(nonce, NONCE_LEN);
     associate(ad, purpose, kr->key[0].id);
     crypto_aead_xchacha20poly1305_ietf_encrypt(bin + HEAD_LEN, &n, text, pad,
                                                ad, sizeof ad, NULL, nonce,

@@ -45,7 +45,8 @@ for my $row (['unix'], ['tcp'], ['unix', 'a filter'], ['tcp', 'a filter']) {
         'pm.max_children' => 3}});
     my $s = $fpm->socket('a');
     my $h = MO::Httpd->new(mpm => 'prefork', modules => ['proxy',
-        'proxy_fcgi', 'include', $filter ? 'ext_filter' : ()], conf => "StartServers 1\nMinSpareServers 1\n"
+        'proxy_fcgi', 'include', $filter ? 'ext_filter' : ()],
+        conf => "StartServers 1\nMinSpareServers 1\n"
         . "MaxSpareServers 1\nMaxRequestWorkers 1\nServerLimit 1\n"
         . "MailOriginRecord Query\nProxyTimeout 2\n"
         . "<Proxy \"$s\">\nProxySet enablereuse=on\n</Proxy>\n"
@@ -62,13 +63,27 @@ if (isset($_GET['names'])) {
     exit;
 }
 echo 'done';
-if (isset($_GET['busy'])) {
+if (isset($_GET['late'])) {
+    fastcgi_finish_request();
+    while (!file_exists(__DIR__ . '/' . basename($_GET['late'])))
+        usleep(1000);
+} elseif (isset($_GET['busy'])) {
     fastcgi_finish_request();
     usleep((int)$_GET['busy'] * 1000);
     exit;
 }
 mail('victim@example.net', 'win', 'body');
 EOT
+    # mail when its request is over
+    my $late = sub {
+        my ($name) = @_;
+        my $n = () = $recorder->lines;
+        $h->get("/s.php?late=$name");
+        $h->put($name, '');
+        return ($recorder->wait_records($n + 1))[$n]{verdict};
+    };
+    is($late->('first'), $listen eq 'tcp' ? 'none' : 'hidden',
+        'late, before PHP-FPM is known');
     my $before = () = $recorder->lines;
     is($h->get('/s.php?n=1')->{content}, 'done', "@$row: answered");
     my ($child) = $h->children;
@@ -104,6 +119,7 @@ EOT
     like($r[$before + 4]{candidates} // '', qr{/s\.php}, 'with its candidate');
     is_deeply([grep { ($_->{query} // '') =~ /busy/ } @r], [],
         'and none is of the busy one\'s name');
+    is($late->('second'), 'hidden', 'late');
     # over a unix socket the kernel says when it is time to ask again
     if ($listen eq 'unix' && !$filter) {
         my @asked = grep { $_ eq 'asks' } traced($child, sub {

@@ -105,30 +105,6 @@ static void round_trip_and_buckets(void **state)
                      0);
 }
 
-static void the_callers_nonce(void **state)
-{
-    char a[MO_SEAL_TEXT_MAX], b[MO_SEAL_TEXT_MAX];
-    unsigned char nonce[MO_SEAL_NONCE_LEN] = {1, 2, 3}, back[8];
-    struct mo_keyring kr;
-    size_t n, len;
-
-    (void)state;
-    ring(&kr, LINE1);
-    n = mo_seal_by(&kr, MO_SEAL_TOKEN, nonce, "plain", 5, a, sizeof a);
-    assert_int_equal(mo_unseal(&kr, MO_SEAL_TOKEN, a, n, back, 8, &len),
-                     MO_OPEN_OK);
-    assert_int_equal(len, 5);
-    mo_seal_by(&kr, MO_SEAL_TOKEN, nonce, "plain", 5, b, sizeof b);
-    assert_string_equal(a, b);
-    /* every byte of it counts */
-    for (len = 0; len < sizeof nonce; len++) {
-        nonce[len] ^= 0x80;
-        mo_seal_by(&kr, MO_SEAL_TOKEN, nonce, "plain", 5, b, sizeof b);
-        assert_string_not_equal(a, b);
-        nonce[len] ^= 0x80;
-    }
-}
-
 static void room_for_the_text(void **state)
 {
     char out[MO_SEAL_TEXT_MAX];
@@ -548,7 +524,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip_and_buckets),
-        cmocka_unit_test(the_callers_nonce),
         cmocka_unit_test(room_for_the_text),
         cmocka_unit_test(decode),
         cmocka_unit_test(form),
